@@ -1,0 +1,17 @@
+//! JSON Schemas of the record's files.
+
+use schemars::{Schema, schema_for};
+
+use crate::{Event, IntervalLine, Manifest, MemberLine, Summary};
+
+/// The schema of every JSON file of a record, by the name under which it is committed. For `.ndjson` files it
+/// is the schema of one line.
+pub fn schemas() -> Vec<(&'static str, Schema)> {
+    vec![
+        ("run.schema.json", schema_for!(Manifest)),
+        ("intervals.schema.json", schema_for!(IntervalLine)),
+        ("members.schema.json", schema_for!(MemberLine)),
+        ("events.schema.json", schema_for!(Event)),
+        ("summary.schema.json", schema_for!(Summary)),
+    ]
+}
