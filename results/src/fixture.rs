@@ -1,0 +1,321 @@
+//! Records and summaries for tests.
+
+use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
+use quorumeter_record::*;
+
+use crate::{Analysis, Point, WATCH_DELIVERY, Window, analyse};
+
+pub(crate) const S: u64 = 1_000_000_000;
+pub(crate) const MS: u64 = 1_000_000;
+
+/// Interval `n` is second `n` of the run.
+pub(crate) fn op_line(interval: u32, during: Phase, stream: &str, op: &str) -> OpLine {
+    OpLine {
+        interval,
+        start_ns: u64::from(interval) * S,
+        end_ns: u64::from(interval + 1) * S,
+        during,
+        phase: OpPhase::Measure,
+        stream: stream.to_owned(),
+        op: op.to_owned(),
+        ok: 0,
+        failed: BTreeMap::new(),
+        unknown: 0,
+        shed: 0,
+        late: 0,
+        in_flight_at_send_sum: 0,
+        in_flight_at_send_max: 0,
+        in_flight_at_send_count: 0,
+        value_bytes: ValueBytes::default(),
+        wait_ns: Quantiles::default(),
+        service_ns: Quantiles::default(),
+        response_ns: Quantiles::default(),
+    }
+}
+
+pub(crate) fn stream_line(interval: u32, during: Phase, stream: &str) -> StreamLine {
+    StreamLine {
+        interval,
+        start_ns: u64::from(interval) * S,
+        end_ns: u64::from(interval + 1) * S,
+        during,
+        stream: stream.to_owned(),
+        warmup: StreamCounts::default(),
+        measure: StreamCounts::default(),
+        waiting: 0,
+        in_flight: 0,
+        requests: 0,
+    }
+}
+
+pub(crate) fn generator_line(interval: u32, during: Phase) -> GeneratorLine {
+    GeneratorLine {
+        interval,
+        start_ns: u64::from(interval) * S,
+        end_ns: u64::from(interval + 1) * S,
+        during,
+        workers: vec![WorkerUse { cpu_ns: 0, wall_ns: S }],
+        lag_ns: Quantiles::default(),
+        measured_lag_ns: Quantiles::default(),
+        in_flight_op_ns: 0,
+        waiting_op_ns: 0,
+        departed: 0,
+        departed_sent: 0,
+        service_sum_ns: 0,
+        response_sum_ns: 0,
+    }
+}
+
+pub(crate) fn watch_line(interval: u32, during: Phase, stream: &str) -> WatchLine {
+    WatchLine {
+        interval,
+        start_ns: u64::from(interval) * S,
+        end_ns: u64::from(interval + 1) * S,
+        during,
+        stream: stream.to_owned(),
+        armed: 0,
+        events: 0,
+        matched: 0,
+        unmatched: 0,
+        merged: 0,
+        lost: 0,
+        duplicate: 0,
+        interrupted: 0,
+        dropped: 0,
+        after_ack_ns: Quantiles::default(),
+    }
+}
+
+pub(crate) fn op_info(op: &str, consistency: &str) -> OpInfo {
+    OpInfo { op: op.to_owned(), weight: 1.0, consistency: consistency.to_owned(), requests: 1 }
+}
+
+/// An open loop `app` of reads and writes, and watches on what it writes.
+pub(crate) fn streams() -> Vec<StreamInfo> {
+    let app = StreamInfo {
+        name: "app".to_owned(),
+        loop_kind: LoopKind::Open,
+        sessions: 4,
+        depth: 16,
+        offered_rate: Some(1000.0),
+        policy: "ideal".to_owned(),
+        ops: vec![op_info("read", "session"), op_info("write", "linearizable")],
+        watch: None,
+    };
+    let watchers = StreamInfo {
+        name: "watchers".to_owned(),
+        loop_kind: LoopKind::Watch,
+        offered_rate: None,
+        ops: vec![OpInfo { weight: 0.0, ..op_info(WATCH_DELIVERY, "session") }],
+        watch: Some(WatchInfo { kind: "persistent".to_owned(), paths: 10, watchers: 2 }),
+        ..app.clone()
+    };
+    vec![app, watchers]
+}
+
+pub(crate) fn manifest() -> Manifest {
+    Manifest {
+        schema: Manifest::SCHEMA.to_owned(),
+        run_id: "20260101-000000-abcd".to_owned(),
+        tool: Tool { version: "0.1.0".to_owned(), commit: None, build: "release".to_owned() },
+        command_line: vec!["quorumeter".to_owned(), "run".to_owned()],
+        wall_start: WallStart { rfc3339: "2026-01-01T00:00:00.000Z".to_owned(), unix_ns: 1_767_225_600 * S },
+        seed: 1,
+        workload: serde_json::json!({ "name": "mixed" }),
+        streams: streams(),
+        phases: PhasePlan { warmup_ns: S, measure_ns: 20 * S, drain_limit_ns: 10 * S },
+        interval_ns: S,
+        gates: Vec::new(),
+        aborts: Vec::new(),
+        target: Some(TargetInfo {
+            system: "zookeeper".to_owned(),
+            launched: Some("embedded".to_owned()),
+            url: "zk://127.0.0.1:2181,127.0.0.1:2182".to_owned(),
+            root: "/quorumeter/20260101-000000-abcd".to_owned(),
+            members: vec![MemberInfo {
+                address: "127.0.0.1:2181".to_owned(),
+                version: Some("0.1.0".to_owned()),
+                role: Some("leader".to_owned()),
+                pid: None,
+            }],
+            settings: BTreeMap::new(),
+            session_timeout_ns: 30 * S,
+            fsync: "fsync".to_owned(),
+            on_this_machine: true,
+        }),
+        environment: Environment { kernel: "Linux 6".to_owned(), cores: 4, ..Environment::default() },
+    }
+}
+
+fn quantiles(count: u64) -> Quantiles {
+    Quantiles {
+        count,
+        min: Some(100_000),
+        mean: Some(600_000),
+        p50: Some(500_000),
+        p90: Some(1_000_000),
+        p95: Some(1_500_000),
+        p99: Some(2_000_000),
+        p999: Some(3_000_000),
+        max: Some(4_000_000),
+        ..Quantiles::default()
+    }
+}
+
+pub(crate) fn op_summary() -> OpSummary {
+    OpSummary {
+        consistency: "session".to_owned(),
+        ok: 10_000,
+        failed: BTreeMap::new(),
+        unknown: 0,
+        shed: 0,
+        late: 0,
+        rate: 500.0,
+        wait_ns: quantiles(10_000),
+        service_ns: quantiles(10_000),
+        response_ns: quantiles(10_000),
+        ok_response_ns: quantiles(10_000),
+        in_flight_at_send: InFlightAtSend::default(),
+        value_bytes: ValueBytes::default(),
+    }
+}
+
+/// 20 s of the streams above in which nothing went wrong.
+pub(crate) fn summary() -> Summary {
+    let accounting = Accounting {
+        scheduled: 20_000,
+        sent: 20_000,
+        ok: 20_000,
+        requests: 21_000,
+        balanced: true,
+        ..Accounting::default()
+    };
+    let app = StreamSummary {
+        loop_kind: LoopKind::Open,
+        offered_rate: Some(1000.0),
+        rate: 1000.0,
+        backlog_at_warmup_end: 0,
+        keys: None,
+        accounting,
+    };
+    let watchers = StreamSummary {
+        loop_kind: LoopKind::Watch,
+        offered_rate: None,
+        rate: 500.0,
+        accounting: Accounting { balanced: true, ..Accounting::default() },
+        ..app.clone()
+    };
+    let watch = WatchSummary {
+        kind: "persistent".to_owned(),
+        paths: 10,
+        watchers: 2,
+        events: 10_000,
+        matched: 10_000,
+        unmatched: 0,
+        merged: 0,
+        lost: 0,
+        duplicate: 0,
+        interrupted: 0,
+        dropped: 0,
+        after_ack_ns: Quantiles { min: Some(-50_000), ..quantiles(10_000) },
+    };
+    Summary {
+        schema: Summary::SCHEMA.to_owned(),
+        run_id: "20260101-000000-abcd".to_owned(),
+        verdict: Verdict::Pass,
+        reasons: Vec::new(),
+        measured_s: 20.0,
+        loop_kind: LoopKind::Open,
+        generator: Generator {
+            verdict: GeneratorVerdict::Ok,
+            reasons: Vec::new(),
+            schedule_lag_ns: Quantiles { p99: Some(80_000), ..quantiles(20_000) },
+            cpu_s: 2.0,
+            cpu_per_op_ns: Some(100_000),
+            busiest_worker: 0.1,
+            workers: 1,
+        },
+        accounting,
+        littles_law: LittlesLaw {
+            mean_in_flight: 0.6,
+            rate_times_mean_service: 0.6,
+            mean_in_system: 0.6,
+            rate_times_mean_response: 0.6,
+            holds: true,
+        },
+        ops: BTreeMap::from([
+            ("app.read".to_owned(), op_summary()),
+            ("app.write".to_owned(), op_summary()),
+            (format!("watchers.{WATCH_DELIVERY}"), op_summary()),
+        ]),
+        streams: BTreeMap::from([("app".to_owned(), app), ("watchers".to_owned(), watchers)]),
+        watches: BTreeMap::from([("watchers".to_owned(), watch)]),
+        failover: None,
+        safety: None,
+        gates: Vec::new(),
+        warnings: Vec::new(),
+        complete: true,
+    }
+}
+
+pub(crate) fn analysis() -> Analysis {
+    let point = |i: u64| Point {
+        start_ns: i * S,
+        end_ns: (i + 1) * S,
+        rate: 990.0 + i as f64,
+        response_p99_ns: Some(2_000_000),
+        response_max_ns: Some(4_000_000),
+    };
+    Analysis {
+        manifest: manifest(),
+        summary: summary(),
+        window: Some(Window { start_ns: S, end_ns: 21 * S }),
+        warmup_ns: S,
+        end_ns: 22 * S,
+        series: (1..21).map(point).collect(),
+        sessions: BTreeMap::new(),
+        stops: Vec::new(),
+    }
+}
+
+pub(crate) fn gate_result(outcome: GateOutcome) -> GateResult {
+    let gate = "app.read.rate > 1/s".to_owned();
+    GateResult { gate, measured: Some(1.0), outcome, reason: "because".to_owned() }
+}
+
+pub(crate) fn histogram(values: impl IntoIterator<Item = u64>) -> Histogram<u64> {
+    let mut histogram = new_duration_histogram();
+    for value in values {
+        histogram.record(value).unwrap();
+    }
+    histogram
+}
+
+/// A record in the making.
+pub(crate) struct Run {
+    pub(crate) manifest: Manifest,
+    pub(crate) lines: Vec<IntervalLine>,
+    pub(crate) events: Vec<Event>,
+    /// Tag, interval and values.
+    pub(crate) histograms: Vec<(String, u32, Histogram<u64>)>,
+}
+
+impl Run {
+    /// Writes the record and analyses it.
+    pub(crate) fn analyse(&self) -> Analysis {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = RecordWriter::create(dir.path(), &self.manifest).unwrap();
+        writer.intervals(&self.lines).unwrap();
+        for (tag, interval, histogram) in &self.histograms {
+            let start_ns = u64::from(*interval) * S;
+            writer.histogram(tag, start_ns, start_ns + S, histogram);
+        }
+        writer.flush_histograms().unwrap();
+        for event in &self.events {
+            writer.event(event).unwrap();
+        }
+        analyse(&RecordReader::open(dir.path()).unwrap()).unwrap()
+    }
+}

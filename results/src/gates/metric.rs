@@ -1,0 +1,332 @@
+//! What a gate may be about.
+
+use std::fmt;
+
+use quorumeter_record::{LoopKind, Quantiles, StreamInfo};
+
+use super::GateError;
+use crate::WATCH_DELIVERY;
+
+/// A metric: a figure of a subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Metric {
+    pub(super) subject: Subject,
+    pub(super) figure: Figure,
+}
+
+/// What a figure is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Subject {
+    Op {
+        stream: String,
+        op: String,
+    },
+    Stream(String),
+    /// All streams, watch events left out.
+    Total,
+    Generator,
+}
+
+/// What is measured of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Figure {
+    Time(Time, &'static str),
+    Count(Count),
+    Watch(Watch),
+}
+
+/// A distribution of times, of which a statistic is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Time {
+    Response,
+    OkResponse,
+    Service,
+    Wait,
+    AfterAck,
+    Lag,
+}
+
+/// A count of ops, or the rate of the ok ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Count {
+    Rate,
+    Ok,
+    Failed,
+    Unknown,
+    Shed,
+    Late,
+}
+
+/// A count of watch events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Watch {
+    Events,
+    Matched,
+    Unmatched,
+    Merged,
+    Lost,
+    Duplicate,
+    Interrupted,
+    Dropped,
+}
+
+const OP_TIMES: [(&str, Time); 4] = [
+    ("response", Time::Response),
+    ("ok_response", Time::OkResponse),
+    ("service", Time::Service),
+    ("wait", Time::Wait),
+];
+
+const COUNTS: [(&str, Count); 6] = [
+    ("rate", Count::Rate),
+    ("ok", Count::Ok),
+    ("failed", Count::Failed),
+    ("unknown", Count::Unknown),
+    ("shed", Count::Shed),
+    ("late", Count::Late),
+];
+
+const WATCHES: [(&str, Watch); 8] = [
+    ("events", Watch::Events),
+    ("matched", Watch::Matched),
+    ("unmatched", Watch::Unmatched),
+    ("merged", Watch::Merged),
+    ("lost", Watch::Lost),
+    ("duplicate", Watch::Duplicate),
+    ("interrupted", Watch::Interrupted),
+    ("dropped", Watch::Dropped),
+];
+
+impl Metric {
+    /// Parses a metric's name, which is only as good as the workload that has such a stream and op.
+    pub(super) fn parse(text: &str) -> Result<Metric, GateError> {
+        let error = |problem: String| GateError::Metric { metric: text.to_owned(), problem };
+        // The names of the record have no dot in them; those of reports do.
+        let plain = match (text.strip_suffix(".p99.9"), text.strip_suffix(".p99.99")) {
+            (Some(of), _) => format!("{of}.p999"),
+            (_, Some(of)) => format!("{of}.p9999"),
+            (None, None) => text.to_owned(),
+        };
+        let parts: Vec<&str> = plain.split('.').collect();
+        let (subject, figure) = match parts.as_slice() {
+            ["generator", "lag", name] => {
+                (Subject::Generator, Figure::Time(Time::Lag, statistic(name).map_err(error)?))
+            }
+            ["generator", ..] => {
+                return Err(error("of the generator there is `generator.lag.<statistic>`".to_owned()));
+            }
+            ["total", name] => (Subject::Total, Figure::Count(among(&COUNTS, name).map_err(error)?)),
+            ["total", ..] => {
+                return Err(error(format!("of the total there is `total.<count>`, with {}", names(&COUNTS))));
+            }
+            [stream, "after_ack", name] => (
+                Subject::Stream((*stream).to_owned()),
+                Figure::Time(Time::AfterAck, statistic(name).map_err(error)?),
+            ),
+            [stream, name] => {
+                let figure = of_a_stream(name).map_err(error)?;
+                (Subject::Stream((*stream).to_owned()), figure)
+            }
+            [stream, op, name] => (
+                Subject::Op { stream: (*stream).to_owned(), op: (*op).to_owned() },
+                Figure::Count(of_an_op(name).map_err(error)?),
+            ),
+            [stream, op, time, name] => (
+                Subject::Op { stream: (*stream).to_owned(), op: (*op).to_owned() },
+                Figure::Time(among(&OP_TIMES, time).map_err(error)?, statistic(name).map_err(error)?),
+            ),
+            _ => {
+                return Err(error(
+                    "the forms are `<stream>.<op>.<time>.<statistic>`, `<stream>.<op>.<count>`, `<stream>.<count>`, \
+                     `total.<count>` and `generator.lag.<statistic>`"
+                        .to_owned(),
+                ));
+            }
+        };
+        subject.check_names().map_err(error)?;
+        Ok(Metric { subject, figure })
+    }
+
+    /// Checks that a workload of these streams has this metric.
+    pub(super) fn check_exists(&self, streams: &[StreamInfo]) -> Result<(), GateError> {
+        let known = known(streams);
+        if known.contains(self) {
+            return Ok(());
+        }
+        let metric = self.to_string();
+        let known: Vec<String> = known.iter().map(ToString::to_string).collect();
+        let nearest = nearest(&metric, known.iter().map(String::as_str)).map(str::to_owned);
+        Err(GateError::Absent { problem: self.why_absent(streams), metric, nearest })
+    }
+
+    fn why_absent(&self, streams: &[StreamInfo]) -> String {
+        let stream = match &self.subject {
+            Subject::Generator => {
+                return "no stream has a rate, so there is no schedule to lag behind".to_owned();
+            }
+            Subject::Total => return "no stream issues operations".to_owned(),
+            Subject::Stream(stream) | Subject::Op { stream, .. } => stream,
+        };
+        let Some(info) = streams.iter().find(|info| info.name == *stream) else {
+            let streams: Vec<&str> = streams.iter().map(|s| s.name.as_str()).collect();
+            return format!("its streams are {}", streams.join(", "));
+        };
+        match &self.subject {
+            Subject::Op { .. } => {
+                let ops: Vec<&str> = info.ops.iter().map(|op| op.op.as_str()).collect();
+                format!("the ops of stream {stream} are {}", ops.join(", "))
+            }
+            _ => format!("stream {stream} has no watches"),
+        }
+    }
+
+    /// Checks that the lines of one interval tell this metric.
+    pub(super) fn check_interval(&self) -> Result<(), GateError> {
+        let problem = match self.figure {
+            Figure::Time(Time::OkResponse, _) => {
+                "an interval tells response times over all ops: use `response`, or `service` for ok ones"
+            }
+            Figure::Watch(Watch::Lost) => "an event counts as lost at the end of the drain: make it a gate",
+            _ => return Ok(()),
+        };
+        Err(GateError::NotInInterval { metric: self.to_string(), problem: problem.to_owned() })
+    }
+
+    /// Whether its values may be negative.
+    pub(super) fn is_signed(&self) -> bool {
+        matches!(self.figure, Figure::Time(Time::AfterAck, _))
+    }
+}
+
+impl Subject {
+    fn check_names(&self) -> Result<(), String> {
+        let (stream, op) = match self {
+            Subject::Op { stream, op } => (stream, Some(op)),
+            Subject::Stream(stream) => (stream, None),
+            Subject::Total | Subject::Generator => return Ok(()),
+        };
+        let of_a_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+        if stream.is_empty() || !stream.chars().all(of_a_name) {
+            return Err(format!("`{stream}` is no stream's name, which is of a-z, 0-9, _ and -"));
+        }
+        match op {
+            Some(op) if op.is_empty() || !op.chars().all(|c| of_a_name(c) || c == '(' || c == ')') => {
+                Err(format!("`{op}` is no op's name, such as read, write or multi(10)"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn of_a_stream(name: &str) -> Result<Figure, String> {
+    if let Some((_, watch)) = WATCHES.iter().find(|(watch, _)| *watch == name) {
+        return Ok(Figure::Watch(*watch));
+    }
+    among(&COUNTS, name).map(Figure::Count).map_err(|problem| {
+        format!("{problem}; of an op's times it takes all four parts, `<stream>.<op>.response.p99`")
+    })
+}
+
+fn of_an_op(name: &str) -> Result<Count, String> {
+    if OP_TIMES.iter().any(|(time, _)| *time == name) {
+        return Err(format!(
+            "which statistic of it? Write `{name}.p99`, or another of {}",
+            Quantiles::NAMES.join(", ")
+        ));
+    }
+    among(&COUNTS, name)
+}
+
+fn statistic(name: &str) -> Result<&'static str, String> {
+    Quantiles::NAMES.into_iter().find(|statistic| *statistic == name).ok_or_else(|| {
+        not_among(name, &Quantiles::NAMES.join(", "), nearest(name, Quantiles::NAMES.into_iter()))
+    })
+}
+
+fn among<T: Copy>(table: &[(&'static str, T)], name: &str) -> Result<T, String> {
+    match table.iter().find(|(known, _)| *known == name) {
+        Some((_, value)) => Ok(*value),
+        None => Err(not_among(name, &names(table), nearest(name, table.iter().map(|(known, _)| *known)))),
+    }
+}
+
+fn not_among(name: &str, known: &str, nearest: Option<&str>) -> String {
+    format!("`{name}` is none of {known}{}", super::did_you_mean(nearest))
+}
+
+fn names<T>(table: &[(&'static str, T)]) -> String {
+    table.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+}
+
+fn name_of<T: PartialEq>(table: &[(&'static str, T)], value: &T) -> &'static str {
+    table.iter().find(|(_, known)| known == value).map_or("", |(name, _)| name)
+}
+
+/// The name most like `name`, unless none is like it at all.
+fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .map(|candidate| (strsim::normalized_damerau_levenshtein(name, candidate), candidate))
+        .filter(|(likeness, _)| *likeness >= 0.5)
+        .fold(None, |best: Option<(f64, &str)>, found| match best {
+            Some(best) if best.0 >= found.0 => Some(best),
+            _ => Some(found),
+        })
+        .map(|(_, candidate)| candidate)
+}
+
+/// Every metric of a workload of these streams.
+pub(super) fn known(streams: &[StreamInfo]) -> Vec<Metric> {
+    let mut known = Vec::new();
+    for stream in streams {
+        for op in &stream.ops {
+            let subject = Subject::Op { stream: stream.name.clone(), op: op.op.clone() };
+            for (_, time) in OP_TIMES {
+                known.extend(times(&subject, time));
+            }
+            known.extend(counts(&subject));
+        }
+        let subject = Subject::Stream(stream.name.clone());
+        known.extend(counts(&subject));
+        if stream.watch.is_some() {
+            known.extend(WATCHES.map(|(_, w)| Metric { subject: subject.clone(), figure: Figure::Watch(w) }));
+            known.extend(times(&subject, Time::AfterAck));
+        }
+    }
+    if streams.iter().flat_map(|s| &s.ops).any(|op| op.op != WATCH_DELIVERY) {
+        known.extend(counts(&Subject::Total));
+    }
+    if streams.iter().any(|s| s.loop_kind == LoopKind::Open) {
+        known.extend(times(&Subject::Generator, Time::Lag));
+    }
+    known
+}
+
+fn times(subject: &Subject, time: Time) -> impl Iterator<Item = Metric> {
+    let subject = subject.clone();
+    Quantiles::NAMES
+        .into_iter()
+        .map(move |s| Metric { subject: subject.clone(), figure: Figure::Time(time, s) })
+}
+
+fn counts(subject: &Subject) -> impl Iterator<Item = Metric> {
+    let subject = subject.clone();
+    COUNTS.into_iter().map(move |(_, c)| Metric { subject: subject.clone(), figure: Figure::Count(c) })
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.subject {
+            Subject::Op { stream, op } => write!(f, "{stream}.{op}.")?,
+            Subject::Stream(stream) => write!(f, "{stream}.")?,
+            Subject::Total => f.write_str("total.")?,
+            Subject::Generator => f.write_str("generator.")?,
+        }
+        match &self.figure {
+            Figure::Time(Time::AfterAck, statistic) => write!(f, "after_ack.{statistic}"),
+            Figure::Time(Time::Lag, statistic) => write!(f, "lag.{statistic}"),
+            Figure::Time(time, statistic) => write!(f, "{}.{statistic}", name_of(&OP_TIMES, time)),
+            Figure::Count(count) => f.write_str(name_of(&COUNTS, count)),
+            Figure::Watch(watch) => f.write_str(name_of(&WATCHES, watch)),
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! What a metric reads: of a whole run, and of one interval.
+
+use quorumeter_record::{IntervalLine, OpLine, OpSummary, Quantiles, Summary, WatchLine, WatchSummary};
+
+use super::metric::{Count, Figure, Metric, Subject, Time, Watch};
+use super::value::Bound;
+use crate::WATCH_DELIVERY;
+
+/// What was measured, in the unit of the bound.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Reading {
+    /// Nothing, and why.
+    Nothing(String),
+    /// The value.
+    Exact(f64),
+    /// The value is this or more.
+    AtLeast(f64),
+}
+
+impl Reading {
+    pub(super) fn value(&self) -> Option<f64> {
+        match self {
+            Reading::Nothing(_) => None,
+            Reading::Exact(value) | Reading::AtLeast(value) => Some(*value),
+        }
+    }
+}
+
+/// Counts of ops, of one kind or of several.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    ok: u64,
+    failed: u64,
+    unknown: u64,
+    shed: u64,
+    late: u64,
+}
+
+impl Counts {
+    fn total(self) -> u64 {
+        self.ok + self.failed + self.unknown + self.shed
+    }
+
+    fn of(self, count: Count) -> u64 {
+        match count {
+            Count::Rate | Count::Ok => self.ok,
+            Count::Failed => self.failed,
+            Count::Unknown => self.unknown,
+            Count::Shed => self.shed,
+            Count::Late => self.late,
+        }
+    }
+
+    fn add(self, other: Counts) -> Counts {
+        Counts {
+            ok: self.ok + other.ok,
+            failed: self.failed + other.failed,
+            unknown: self.unknown + other.unknown,
+            shed: self.shed + other.shed,
+            late: self.late + other.late,
+        }
+    }
+
+    fn read(self, count: Count, is_share: bool) -> Reading {
+        match self.total() {
+            0 => Reading::Nothing("no operation ended".to_owned()),
+            total if is_share => Reading::Exact(self.of(count) as f64 / total as f64),
+            _ => Reading::Exact(self.of(count) as f64),
+        }
+    }
+}
+
+impl Subject {
+    /// Whether ops of this kind belong to it.
+    fn has(&self, stream: &str, op: &str) -> bool {
+        match self {
+            Subject::Op { stream: s, op: o } => s == stream && o == op,
+            Subject::Stream(s) => s == stream,
+            Subject::Total => op != WATCH_DELIVERY,
+            Subject::Generator => false,
+        }
+    }
+}
+
+/// The metric over a whole run.
+pub(super) fn of_summary(metric: &Metric, bound: Bound, summary: &Summary) -> Reading {
+    let ops = || {
+        let named = summary.ops.iter().filter_map(|(key, op)| Some((key.split_once('.')?, op)));
+        named.filter(|((stream, op), _)| metric.subject.has(stream, op)).map(|(_, op)| op)
+    };
+    match metric.figure {
+        Figure::Time(Time::Lag, statistic) => read_time(&summary.generator.schedule_lag_ns, statistic),
+        Figure::Time(Time::AfterAck, statistic) => match watch(summary, &metric.subject) {
+            Some(watch) => read_time(&watch.after_ack_ns, statistic),
+            None => absent(),
+        },
+        Figure::Time(time, statistic) => match ops().next() {
+            Some(op) => read_time(time_of(op, time), statistic),
+            None => absent(),
+        },
+        Figure::Count(count) => {
+            let counts = ops().map(counts_of_summary).fold(Counts::default(), Counts::add);
+            let rate: f64 = ops().map(|op| op.rate).sum();
+            match count {
+                Count::Rate if summary.measured_s == 0.0 => {
+                    Reading::Nothing("there is no measured window".to_owned())
+                }
+                Count::Rate if rate > 0.0 || counts.total() > 0 => Reading::Exact(rate),
+                _ => counts.read(count, bound.is_share),
+            }
+        }
+        Figure::Watch(count) => match watch(summary, &metric.subject) {
+            Some(watch) if watch.events + watch.lost + watch.interrupted + watch.dropped == 0 => {
+                Reading::Nothing("no watch event was due".to_owned())
+            }
+            Some(watch) => Reading::Exact(of_watches(watch, count) as f64),
+            None => absent(),
+        },
+    }
+}
+
+/// The metric in one interval, once for each phase that the interval has ops of.
+pub(super) fn of_interval(metric: &Metric, bound: Bound, lines: &[IntervalLine]) -> Vec<Reading> {
+    let ops: Vec<&OpLine> = lines
+        .iter()
+        .filter_map(|line| match line {
+            IntervalLine::Op(line) if metric.subject.has(&line.stream, &line.op) => Some(line),
+            _ => None,
+        })
+        .collect();
+    let watches = lines.iter().filter_map(|line| match (line, &metric.subject) {
+        (IntervalLine::Watch(line), Subject::Stream(stream)) if line.stream == *stream => Some(line),
+        _ => None,
+    });
+    match metric.figure {
+        Figure::Time(Time::Lag, statistic) => lines
+            .iter()
+            .filter_map(|line| match line {
+                IntervalLine::Generator(line) => Some(read_time(&line.lag_ns, statistic)),
+                _ => None,
+            })
+            .collect(),
+        Figure::Time(Time::AfterAck, statistic) => {
+            watches.map(|line| read_time(&line.after_ack_ns, statistic)).collect()
+        }
+        Figure::Time(time, statistic) => ops
+            .iter()
+            .filter_map(|line| match time {
+                Time::Response => Some(&line.response_ns),
+                Time::Service => Some(&line.service_ns),
+                Time::Wait => Some(&line.wait_ns),
+                Time::OkResponse | Time::AfterAck | Time::Lag => None,
+            })
+            .map(|quantiles| read_time(quantiles, statistic))
+            .collect(),
+        Figure::Count(Count::Rate) => {
+            let length_ns = ops.first().map_or(0, |line| line.end_ns.saturating_sub(line.start_ns));
+            let ok: u64 = ops.iter().map(|line| line.ok).sum();
+            if length_ns == 0 { Vec::new() } else { vec![Reading::Exact(ok as f64 * 1e9 / length_ns as f64)] }
+        }
+        Figure::Count(count) => {
+            let counts = ops.iter().map(|line| counts_of_line(line)).fold(Counts::default(), Counts::add);
+            // Nothing is a count of 0 here: what an interval without replies lacks is a share.
+            match counts.total() {
+                0 if ops.is_empty() || bound.is_share => Vec::new(),
+                0 => vec![Reading::Exact(0.0)],
+                _ => vec![counts.read(count, bound.is_share)],
+            }
+        }
+        Figure::Watch(count) => {
+            watches.map(|line| Reading::Exact(of_watch_line(line, count) as f64)).collect()
+        }
+    }
+}
+
+fn absent() -> Reading {
+    Reading::Nothing("the run has nothing of that name".to_owned())
+}
+
+fn read_time(quantiles: &Quantiles, statistic: &'static str) -> Reading {
+    match quantiles.get(statistic) {
+        Some(ns) if quantiles.is_lower_bound(statistic) => Reading::AtLeast(ns as f64),
+        Some(ns) => Reading::Exact(ns as f64),
+        None if quantiles.count == 0 => Reading::Nothing("there are no samples".to_owned()),
+        None => Reading::Nothing(format!(
+            "{} samples are too few, {statistic} needs {}: measure longer",
+            quantiles.count,
+            Quantiles::samples_needed(statistic).unwrap_or(1)
+        )),
+    }
+}
+
+fn time_of(op: &OpSummary, time: Time) -> &Quantiles {
+    match time {
+        Time::OkResponse => &op.ok_response_ns,
+        Time::Service => &op.service_ns,
+        Time::Wait => &op.wait_ns,
+        Time::Response | Time::AfterAck | Time::Lag => &op.response_ns,
+    }
+}
+
+fn counts_of_summary(op: &OpSummary) -> Counts {
+    let failed = op.failed.values().sum();
+    Counts { ok: op.ok, failed, unknown: op.unknown, shed: op.shed, late: op.late }
+}
+
+fn counts_of_line(line: &OpLine) -> Counts {
+    let failed = line.failed.values().sum();
+    Counts { ok: line.ok, failed, unknown: line.unknown, shed: line.shed, late: line.late }
+}
+
+fn watch<'a>(summary: &'a Summary, subject: &Subject) -> Option<&'a WatchSummary> {
+    match subject {
+        Subject::Stream(stream) => summary.watches.get(stream),
+        _ => None,
+    }
+}
+
+fn of_watches(watch: &WatchSummary, count: Watch) -> u64 {
+    match count {
+        Watch::Events => watch.events,
+        Watch::Matched => watch.matched,
+        Watch::Unmatched => watch.unmatched,
+        Watch::Merged => watch.merged,
+        Watch::Lost => watch.lost,
+        Watch::Duplicate => watch.duplicate,
+        Watch::Interrupted => watch.interrupted,
+        Watch::Dropped => watch.dropped,
+    }
+}
+
+fn of_watch_line(line: &WatchLine, count: Watch) -> u64 {
+    match count {
+        Watch::Events => line.events,
+        Watch::Matched => line.matched,
+        Watch::Unmatched => line.unmatched,
+        Watch::Merged => line.merged,
+        Watch::Lost => line.lost,
+        Watch::Duplicate => line.duplicate,
+        Watch::Interrupted => line.interrupted,
+        Watch::Dropped => line.dropped,
+    }
+}

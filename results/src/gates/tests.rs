@@ -1,0 +1,359 @@
+use quorumeter_record::GateOutcome::{self, Failed, Inconclusive, Passed};
+use quorumeter_record::{LoopKind, OpLine, Phase, Quantiles};
+
+use super::*;
+use crate::fixture::{generator_line, op_info, op_line, streams, summary, watch_line};
+
+fn outcome(text: &str, summary: &Summary) -> GateOutcome {
+    Gate::parse(text).unwrap_or_else(|e| panic!("{text}: {e}")).evaluate(summary).outcome
+}
+
+#[test]
+fn metrics_comparisons_and_values_are_parsed() {
+    for (text, metric, comparison, value) in [
+        ("app.read.response.p99 < 10ms", "app.read.response.p99", Comparison::Less, 10e6),
+        ("app.read.response.p99<10 ms", "app.read.response.p99", Comparison::Less, 10e6),
+        ("  app.read.rate >= 10k/s ", "app.read.rate", Comparison::AtLeast, 10_000.0),
+        ("app.read.failed <= 0.1%", "app.read.failed", Comparison::AtMost, 0.001),
+        ("app.write.unknown == 0", "app.write.unknown", Comparison::Equal, 0.0),
+        ("app.write.ok != 1_000", "app.write.ok", Comparison::NotEqual, 1000.0),
+        ("generator.lag.p99 < 1.5ms", "generator.lag.p99", Comparison::Less, 1.5e6),
+        ("app.rate > 5k/s", "app.rate", Comparison::Greater, 5000.0),
+        ("total.rate > 1.5M/s", "total.rate", Comparison::Greater, 1.5e6),
+        ("total.failed == 0%", "total.failed", Comparison::Equal, 0.0),
+        ("watchers.lost == 0", "watchers.lost", Comparison::Equal, 0.0),
+        ("watchers.after_ack.min > -2us", "watchers.after_ack.min", Comparison::Greater, -2000.0),
+        ("a-b_1.multi(10).wait.max < 2m", "a-b_1.multi(10).wait.max", Comparison::Less, 120e9),
+        ("app.read.service.p99.9 < 300ns", "app.read.service.p999", Comparison::Less, 300.0),
+        ("app.read.ok_response.p99.99 < 1.1µs", "app.read.ok_response.p9999", Comparison::Less, 1100.0),
+        ("app.read.response.mean < 1h", "app.read.response.mean", Comparison::Less, 3600e9),
+    ] {
+        let gate = Gate::parse(text).unwrap_or_else(|e| panic!("{text}: {e}"));
+        assert_eq!(gate.metric.to_string(), metric, "{text}");
+        assert_eq!((gate.comparison, gate.bound.value), (comparison, value), "{text}");
+        assert_eq!(gate.text(), text.trim());
+    }
+}
+
+#[test]
+fn the_two_forms_are_one() {
+    let gate = Gate::from_parts("app.read.response.p99", "< 10ms").unwrap();
+    assert_eq!(gate, Gate::parse("app.read.response.p99 < 10ms").unwrap());
+    assert_eq!(gate.to_string(), "app.read.response.p99 < 10ms");
+    assert_eq!("app.read.response.p99 < 10ms".parse::<Gate>().unwrap(), gate);
+}
+
+#[test]
+fn errors_say_what_would_be_right() {
+    for (text, says) in [
+        ("", "it compares nothing"),
+        ("app.read.rate", "it compares nothing"),
+        ("< 10ms", "it names no metric"),
+        ("app.read.rate >", "it has no value"),
+        ("app.read.ok = 1", "a comparison is one of < <= > >= == !="),
+        ("app.read.response.p98 < 1ms", "`p98` is none of min, mean, p50"),
+        ("app.read.respons.p99 < 1ms", "did you mean `response`?"),
+        ("app.read.response < 1ms", "Write `response.p99`"),
+        ("app.raet > 1/s", "did you mean `rate`?"),
+        ("app < 1", "the forms are"),
+        ("generator.cpu < 1", "there is `generator.lag.<statistic>`"),
+        ("total.read.rate > 1/s", "there is `total.<count>`"),
+        ("App.read.rate > 1/s", "`App` is no stream's name"),
+        ("app.re ad.rate > 1/s", "`re ad` is no op's name"),
+        ("app.read.response.p99 < 10", "is a duration: a number with ns, us, ms"),
+        ("app.read.response.p99 < 10k/s", "is a duration"),
+        ("app.read.rate > 10ms", "is a rate: a number with /s"),
+        ("app.read.rate > 10", "is a rate"),
+        ("app.read.failed < 10ms", "or a percentage of the ops"),
+        ("app.read.failed < 1.5", "a whole number"),
+        ("watchers.lost <= 1%", "`1%` does not fit `watchers.lost`"),
+        ("app.read.rate > -1/s", "is never negative"),
+        ("app.read.ok > 1-2", "a whole number"),
+        ("app.read.ok > .5", "a whole number"),
+        ("app.read.ok > <", "does not fit"),
+    ] {
+        let error = Gate::parse(text).expect_err(text).to_string();
+        assert!(error.contains(says), "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_metric_must_exist_for_the_workload() {
+    let check = |text: &str| Gate::parse(text).unwrap().check_exists(&streams());
+    for text in [
+        "app.read.response.p99 < 1ms",
+        "app.write.rate > 1/s",
+        "app.shed == 0",
+        "total.rate > 1/s",
+        "generator.lag.p99 < 1ms",
+        "watchers.lost == 0",
+        "watchers.watch_delivery.response.p99 < 50ms",
+        "watchers.after_ack.p50 < 1ms",
+    ] {
+        assert_eq!(check(text), Ok(()), "{text}");
+    }
+    for (text, says) in [
+        (
+            "ap.read.response.p99 < 1ms",
+            "its streams are app, watchers; did you mean `app.read.response.p99`?",
+        ),
+        ("app.raed.rate > 1/s", "the ops of stream app are read, write; did you mean `app.read.rate`?"),
+        ("app.lost == 0", "stream app has no watches"),
+        ("app.after_ack.p50 < 1ms", "stream app has no watches"),
+    ] {
+        let error = check(text).expect_err(text).to_string();
+        assert!(error.contains(says), "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_closed_loop_has_no_lag() {
+    let mut closed = streams();
+    closed[0].loop_kind = LoopKind::Closed;
+    let gate = Gate::parse("generator.lag.p99 < 1ms").unwrap();
+    let error = gate.check_exists(&closed).unwrap_err().to_string();
+    assert!(error.contains("there is no schedule to lag behind"), "{error}");
+}
+
+#[test]
+fn known_metrics_can_all_be_parsed() {
+    let mut streams = streams();
+    streams[0].ops.push(op_info("multi(10)", "linearizable"));
+    let known = known_metrics(&streams);
+    for metric in &known {
+        assert_eq!(&Metric::parse(metric).unwrap().to_string(), metric);
+    }
+    // 4 ops of 4 × 9 times and 6 counts; 2 streams of 6 counts; 8 counts and 9 times of watches; total; lag.
+    assert_eq!(known.len(), 4 * (36 + 6) + 2 * 6 + (8 + 9) + 6 + 9);
+}
+
+/// The summary has, for app.read: p50 500 µs, p99 2 ms, rate 500/s, 10,000 ok; per stream 1,000/s and 20,000.
+#[test]
+fn gates_hold_or_not() {
+    let summary = summary();
+    for (text, expected) in [
+        ("app.read.response.p99 < 2ms", Failed),
+        ("app.read.response.p99 <= 2ms", Passed),
+        ("app.read.response.p99 < 2.001ms", Passed),
+        ("app.read.response.p99 > 2ms", Failed),
+        ("app.read.response.p99 >= 2ms", Passed),
+        ("app.read.response.p99 == 2000us", Passed),
+        ("app.read.response.p99 != 2ms", Failed),
+        ("app.read.service.p50 < 1ms", Passed),
+        ("app.read.wait.max < 4ms", Failed),
+        ("app.read.ok_response.mean < 601us", Passed),
+        ("app.read.rate >= 500/s", Passed),
+        ("app.rate > 1k/s", Failed),
+        ("app.rate >= 1k/s", Passed),
+        ("total.rate >= 1k/s", Passed),
+        ("total.rate > 1k/s", Failed), // watch events are not in it
+        ("watchers.rate > 499/s", Passed),
+        ("app.read.ok == 10_000", Passed),
+        ("app.ok == 20_000", Passed),
+        ("total.ok == 100%", Passed),
+        ("app.read.unknown == 0", Passed),
+        ("generator.lag.p99 < 80us", Failed),
+        ("generator.lag.p99 <= 80us", Passed),
+        ("watchers.lost == 0", Passed),
+        ("watchers.events > 10_000", Failed),
+        ("watchers.after_ack.min < -49us", Passed),
+        ("watchers.watch_delivery.response.p99 < 50ms", Passed),
+    ] {
+        assert_eq!(outcome(text, &summary), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_percentage_is_of_all_ops_of_the_row() {
+    let mut summary = summary();
+    let read = summary.ops.get_mut("app.read").unwrap();
+    // 10 of 10,000 failed, 5 were shed.
+    read.ok = 9_985;
+    read.failed.insert("NoNode".to_owned(), 7);
+    read.failed.insert("BadVersion".to_owned(), 3);
+    read.shed = 5;
+    for (text, expected) in [
+        ("app.read.failed <= 0.1%", Passed),
+        ("app.read.failed < 0.1%", Failed),
+        ("app.read.failed == 0.1%", Passed),
+        ("app.read.failed == 10", Passed),
+        ("app.failed <= 0.05%", Passed), // of 20,000
+        ("app.failed < 0.05%", Failed),
+        ("total.shed == 5", Passed),
+        ("app.read.shed <= 0.05%", Passed),
+        ("app.read.ok < 99.9%", Passed),
+    ] {
+        assert_eq!(outcome(text, &summary), expected, "{text}");
+    }
+    let result = Gate::parse("app.read.failed <= 0.1%").unwrap().evaluate(&summary);
+    assert_eq!((result.measured, result.reason.as_str()), (Some(0.001), "app.read.failed is 0.10 %"));
+}
+
+#[test]
+fn a_gate_over_no_data_is_never_passed() {
+    let mut nothing = summary();
+    nothing.ops.get_mut("app.read").unwrap().response_ns = Quantiles::default();
+    nothing.ops.get_mut("app.read").unwrap().ok = 0;
+    nothing.ops.get_mut("app.read").unwrap().rate = 0.0;
+    nothing.ops.get_mut("app.write").unwrap().response_ns.p99 = None;
+    nothing.ops.get_mut("app.write").unwrap().response_ns.count = 999;
+    nothing.watches.get_mut("watchers").unwrap().events = 0;
+    for (text, says) in [
+        ("app.read.response.p99 < 10ms", "there are no samples"),
+        ("app.write.response.p99 < 10ms", "999 samples are too few, p99 needs 1000: measure longer"),
+        ("app.read.failed == 0", "no operation ended"),
+        ("app.read.failed <= 1%", "no operation ended"),
+        ("app.read.rate < 10/s", "no operation ended"),
+        ("watchers.lost == 0", "no watch event was due"),
+        ("other.read.rate < 10/s", "no operation ended"),
+        ("other.read.response.p99 < 10ms", "the run has nothing of that name"),
+        ("other.lost == 0", "the run has nothing of that name"),
+    ] {
+        let result = Gate::parse(text).unwrap().evaluate(&nothing);
+        assert_eq!((result.outcome, result.measured), (Inconclusive, None), "{text}");
+        assert_eq!(result.reason, says, "{text}");
+    }
+    nothing.measured_s = 0.0;
+    assert_eq!(outcome("app.write.rate < 10/s", &nothing), Inconclusive);
+}
+
+#[test]
+fn an_op_that_was_only_shed_has_a_rate_of_zero() {
+    let mut summary = summary();
+    let read = summary.ops.get_mut("app.read").unwrap();
+    (read.ok, read.rate, read.shed) = (0, 0.0, 10);
+    assert_eq!(outcome("app.read.rate > 1/s", &summary), Failed);
+}
+
+#[test]
+fn a_lower_bound_is_told_as_far_as_it_goes() {
+    let mut summary = summary();
+    summary.ops.get_mut("app.read").unwrap().response_ns.at_least = vec!["p99".to_owned()];
+    // p99 is 2 ms or more.
+    for (text, expected) in [
+        ("app.read.response.p99 < 2ms", Failed),
+        ("app.read.response.p99 < 3ms", Inconclusive),
+        ("app.read.response.p99 <= 1ms", Failed),
+        ("app.read.response.p99 <= 2ms", Inconclusive), // it may be just that
+        ("app.read.response.p99 > 1ms", Passed),
+        ("app.read.response.p99 > 2ms", Inconclusive),
+        ("app.read.response.p99 >= 2ms", Passed),
+        ("app.read.response.p99 >= 3ms", Inconclusive),
+        ("app.read.response.p99 == 2ms", Inconclusive),
+        ("app.read.response.p99 == 1ms", Failed),
+        ("app.read.response.p99 != 1ms", Passed),
+        ("app.read.response.p99 != 2ms", Inconclusive),
+        ("app.read.response.p90 < 2ms", Passed), // p90 is no lower bound
+    ] {
+        assert_eq!(outcome(text, &summary), expected, "{text}");
+    }
+    let result = Gate::parse("app.read.response.p99 < 3ms").unwrap().evaluate(&summary);
+    assert_eq!(result.measured, Some(2e6));
+    assert!(result.reason.starts_with("app.read.response.p99 is at least 2.00 ms"), "{}", result.reason);
+}
+
+#[test]
+fn a_failure_on_a_limited_generator_is_inconclusive() {
+    let mut summary = summary();
+    summary.generator.verdict = GeneratorVerdict::Limited;
+    assert_eq!(outcome("app.read.response.p99 < 10ms", &summary), Passed);
+    let result = Gate::parse("app.read.response.p99 < 1ms").unwrap().evaluate(&summary);
+    assert_eq!(result.outcome, Inconclusive);
+    assert_eq!(
+        result.reason,
+        "app.read.response.p99 is 2.00 ms, but the load generator was itself the limit"
+    );
+}
+
+#[test]
+fn a_gate_that_cannot_be_read_is_not_passed() {
+    assert_eq!(evaluate_text("nonsense", &summary()).outcome, Inconclusive);
+}
+
+fn interval() -> Vec<IntervalLine> {
+    let quantiles =
+        |p99| Quantiles { count: 2000, p50: Some(1_000_000), p99: Some(p99), ..Quantiles::default() };
+    let mut warmup = op_line(3, Phase::Measure, "app", "read");
+    warmup.phase = quorumeter_record::OpPhase::Warmup;
+    warmup.ok = 5;
+    let read = OpLine {
+        ok: 95,
+        failed: [("NoNode".to_owned(), 1)].into(),
+        unknown: 4,
+        late: 10,
+        response_ns: quantiles(9_000_000),
+        service_ns: quantiles(8_000_000),
+        wait_ns: quantiles(7_000_000),
+        ..op_line(3, Phase::Measure, "app", "read")
+    };
+    let mut generator = generator_line(3, Phase::Measure);
+    generator.lag_ns = quantiles(50_000);
+    let mut watch = watch_line(3, Phase::Measure, "watchers");
+    watch.events = 7;
+    watch.after_ack_ns = quantiles(-3_000);
+    vec![
+        IntervalLine::Op(warmup),
+        IntervalLine::Op(read),
+        IntervalLine::Op(op_line(3, Phase::Measure, "app", "write")),
+        IntervalLine::Op(OpLine { ok: 7, ..op_line(3, Phase::Measure, "watchers", "watch_delivery") }),
+        IntervalLine::Generator(generator),
+        IntervalLine::Watch(watch),
+    ]
+}
+
+#[test]
+fn an_interval_tells_what_it_can() {
+    let lines = interval();
+    for (text, holds) in [
+        ("app.read.response.p99 < 10ms", Some(true)),
+        ("app.read.response.p99 < 9ms", Some(false)),
+        ("app.read.service.p99 < 9ms", Some(true)),
+        ("app.read.wait.p50 < 1ms", Some(false)),
+        ("app.read.response.p999 < 10s", None), // too few samples
+        ("app.write.response.p99 < 10s", None), // none at all
+        ("app.read.rate >= 100/s", Some(true)), // both phases: 95 + 5 in one second
+        ("app.read.rate > 100/s", Some(false)),
+        ("app.rate >= 100/s", Some(true)),
+        ("total.rate > 100/s", Some(false)), // watch events are not in it
+        ("app.write.rate >= 1/s", Some(false)), // silence is a rate of zero
+        ("app.read.unknown == 4", Some(true)),
+        ("app.read.failed < 1%", Some(true)), // 1 of 105
+        ("app.read.failed < 0.9%", Some(false)),
+        ("app.write.failed < 1%", None), // of nothing
+        ("app.write.failed == 0", Some(true)),
+        ("app.read.late == 10", Some(true)),
+        ("generator.lag.p99 < 1ms", Some(true)),
+        ("watchers.events == 7", Some(true)),
+        ("watchers.after_ack.p99 < 0ns", Some(true)),
+        ("other.read.rate > 1/s", None),
+        ("other.read.ok == 0", None),
+    ] {
+        assert_eq!(Gate::parse(text).unwrap().holds_in_interval(&lines), holds, "{text}");
+        assert_eq!(Gate::parse(text).unwrap().holds_in_interval(&[]), None, "{text}");
+    }
+}
+
+#[test]
+fn a_lower_bound_stops_a_run_only_where_it_is_beyond_doubt() {
+    let mut lines = interval();
+    let IntervalLine::Op(read) = &mut lines[1] else { unreachable!() };
+    read.response_ns.at_least = vec!["p99".to_owned()];
+    let holds = |text: &str| Gate::parse(text).unwrap().holds_in_interval(&lines);
+    assert_eq!(holds("app.read.response.p99 < 9ms"), Some(false));
+    assert_eq!(holds("app.read.response.p99 < 10ms"), None);
+}
+
+#[test]
+fn what_is_known_at_the_end_only_cannot_stop_a_run() {
+    for (text, says) in
+        [("app.read.ok_response.p99 < 1ms", "use `response`"), ("watchers.lost == 0", "make it a gate")]
+    {
+        let error = Gate::parse(text).unwrap().check_interval().expect_err(text).to_string();
+        assert!(error.contains(says), "{error}");
+    }
+    for text in
+        ["app.read.response.p99 < 1ms", "app.rate > 1/s", "generator.lag.p99 < 1ms", "watchers.merged == 0"]
+    {
+        assert_eq!(Gate::parse(text).unwrap().check_interval(), Ok(()), "{text}");
+    }
+}

@@ -1,0 +1,218 @@
+//! Histograms of the whole window, merged from the interval log by tag.
+
+use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
+use quorumeter_record::hlog::Entry;
+use quorumeter_record::{HLOG_FILE, Quantiles, ReadError, RecordReader, new_duration_histogram};
+
+use crate::WATCH_DELIVERY;
+use crate::tally::OpKey;
+
+/// What `latency.hlog` tells: memory for one histogram per tag, and two numbers per interval.
+#[derive(Debug, Default)]
+pub(crate) struct Latencies {
+    /// Per kind of op.
+    pub(crate) ops: BTreeMap<OpKey, OpLatencies>,
+    /// released − intended.
+    lag: Part,
+    /// Response times of each interval, all ops but watch events together.
+    pub(crate) intervals: Vec<IntervalLatency>,
+}
+
+/// The distributions of one kind of op.
+#[derive(Debug, Default)]
+pub(crate) struct OpLatencies {
+    wait: Part,
+    service: Part,
+    /// Response times of ops that succeeded.
+    ok: Part,
+    failed: Part,
+    unknown: Part,
+    shed: Part,
+    after_ack: Part,
+    before_ack: Part,
+}
+
+/// Response times in one interval.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct IntervalLatency {
+    /// Start of the interval, seconds since the run's start, to the millisecond.
+    pub(crate) start_s: f64,
+    pub(crate) p99_ns: Option<i64>,
+    pub(crate) max_ns: Option<i64>,
+}
+
+/// A histogram that is made with its first values.
+#[derive(Debug, Default)]
+struct Part(Option<Box<Histogram<u64>>>);
+
+impl Latencies {
+    /// Reads the interval log of a record.
+    pub(crate) fn read(record: &RecordReader) -> Result<Latencies, ReadError> {
+        let mut latencies = Latencies::default();
+        let mut interval: Option<(f64, Part)> = None;
+        for (number, entry) in (1..).zip(record.histograms()?) {
+            let entry = entry?;
+            let damaged = |_| ReadError::Damaged {
+                path: record.dir().join(HLOG_FILE),
+                line: number,
+                cause: "the histogram holds values beyond one hour".to_owned(),
+            };
+            let Some(tag) = Tag::parse(&entry.tag) else { continue };
+            if let Tag::Op { op, part: "all.response", .. } = tag {
+                if op != WATCH_DELIVERY {
+                    match &mut interval {
+                        Some((start_s, part)) if *start_s == entry.start_s => part.add(&entry.histogram),
+                        _ => {
+                            latencies.end_of_interval(interval.take());
+                            let part = interval.insert((entry.start_s, Part::default()));
+                            part.1.add(&entry.histogram)
+                        }
+                    }
+                    .map_err(damaged)?;
+                }
+            } else {
+                latencies.add(tag, &entry).map_err(damaged)?;
+            }
+        }
+        latencies.end_of_interval(interval);
+        Ok(latencies)
+    }
+
+    fn add(&mut self, tag: Tag<'_>, entry: &Entry) -> Result<(), hdrhistogram::AdditionError> {
+        let part = match tag {
+            Tag::Lag => &mut self.lag,
+            Tag::Op { stream, op, part } => {
+                let op = self.ops.entry((stream.to_owned(), op.to_owned())).or_default();
+                match part {
+                    "ok.wait" => &mut op.wait,
+                    "ok.service" => &mut op.service,
+                    "ok.response" => &mut op.ok,
+                    "failed.response" => &mut op.failed,
+                    "unknown.response" => &mut op.unknown,
+                    "shed.response" => &mut op.shed,
+                    "ok.after_ack" => &mut op.after_ack,
+                    "ok.before_ack" => &mut op.before_ack,
+                    _ => return Ok(()),
+                }
+            }
+        };
+        part.add(&entry.histogram)
+    }
+
+    fn end_of_interval(&mut self, interval: Option<(f64, Part)>) {
+        if let Some((start_s, Part(Some(histogram)))) = interval {
+            let quantiles = Quantiles::from_histogram(&histogram);
+            self.intervals.push(IntervalLatency { start_s, p99_ns: quantiles.p99, max_ns: quantiles.max });
+        }
+    }
+
+    /// Schedule lag.
+    pub(crate) fn lag(&self) -> Quantiles {
+        self.lag.quantiles()
+    }
+
+    /// Response times of several kinds of ops together.
+    pub(crate) fn response_of<'a>(&'a self, ops: impl Iterator<Item = &'a OpKey>) -> Quantiles {
+        response(ops.filter_map(|key| self.ops.get(key)))
+    }
+}
+
+impl OpLatencies {
+    /// sent − intended of ops that succeeded.
+    pub(crate) fn wait(&self) -> Quantiles {
+        self.wait.quantiles()
+    }
+
+    /// done − sent of ops that succeeded.
+    pub(crate) fn service(&self) -> Quantiles {
+        self.service.quantiles()
+    }
+
+    /// done − intended of ops that succeeded.
+    pub(crate) fn ok_response(&self) -> Quantiles {
+        self.ok.quantiles()
+    }
+
+    /// done − intended of all ops; unknown and shed ones are lower bounds.
+    pub(crate) fn response(&self) -> Quantiles {
+        response(std::iter::once(self))
+    }
+
+    /// received − acknowledged of watch events, signed.
+    pub(crate) fn after_ack(&self) -> Quantiles {
+        match (&self.after_ack.0, &self.before_ack.0) {
+            (None, None) => Quantiles::default(),
+            (Some(after), Some(before)) => Quantiles::from_signed(after, before),
+            (Some(after), None) => Quantiles::from_histogram(after),
+            (None, Some(before)) => Quantiles::from_signed(&new_duration_histogram(), before),
+        }
+    }
+}
+
+impl Part {
+    fn add(&mut self, histogram: &Histogram<u64>) -> Result<(), hdrhistogram::AdditionError> {
+        self.0.get_or_insert_with(|| Box::new(new_duration_histogram())).add(histogram)
+    }
+
+    fn add_part(&mut self, other: &Part) {
+        if let Some(histogram) = &other.0 {
+            self.add(histogram).expect("both have the same bounds");
+        }
+    }
+
+    fn quantiles(&self) -> Quantiles {
+        self.0.as_ref().map(|h| Quantiles::from_histogram(h)).unwrap_or_default()
+    }
+}
+
+/// Response times of all ops of several kinds: what became of unknown and shed ones is known from below only.
+fn response<'a>(ops: impl Iterator<Item = &'a OpLatencies>) -> Quantiles {
+    let (mut exact, mut censored) = (Part::default(), Part::default());
+    for op in ops {
+        exact.add_part(&op.ok);
+        exact.add_part(&op.failed);
+        censored.add_part(&op.unknown);
+        censored.add_part(&op.shed);
+    }
+    match (&exact.0, &censored.0) {
+        (_, None) => exact.quantiles(),
+        (Some(exact), Some(censored)) => Quantiles::from_histograms(exact, censored),
+        (None, Some(censored)) => Quantiles::from_histograms(&new_duration_histogram(), censored),
+    }
+}
+
+/// A tag of the log, taken apart. Neither streams nor ops have a dot in their name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tag<'a> {
+    Lag,
+    Op { stream: &'a str, op: &'a str, part: &'a str },
+}
+
+impl Tag<'_> {
+    fn parse(tag: &str) -> Option<Tag<'_>> {
+        if tag == "generator.lag" {
+            return Some(Tag::Lag);
+        }
+        let (stream, rest) = tag.split_once('.')?;
+        let (op, part) = rest.split_once('.')?;
+        Some(Tag::Op { stream, op, part })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_taken_apart() {
+        assert_eq!(Tag::parse("generator.lag"), Some(Tag::Lag));
+        assert_eq!(
+            Tag::parse("app.multi(10).ok.wait"),
+            Some(Tag::Op { stream: "app", op: "multi(10)", part: "ok.wait" })
+        );
+        assert_eq!(Tag::parse("something-else"), None);
+        assert_eq!(Tag::parse("a.b"), None);
+    }
+}

@@ -1,0 +1,131 @@
+//! A report for a pull request, or for the summary of a CI step.
+
+use std::fmt::Write;
+
+use super::text::{op_label, ops_in_order};
+use super::wording::{self, Fact};
+use crate::Analysis;
+use crate::figures::{count, decimal, statistic};
+use crate::warnings::shown_name;
+
+/// Statistics of the table.
+const STATISTICS: [&str; 4] = ["p50", "p99", "p999", "max"];
+
+/// The report as Markdown: the verdict, a table of the ops, gates and warnings, and the rest folded away.
+pub fn render_markdown(analysis: &Analysis) -> String {
+    let summary = &analysis.summary;
+    let mut out = String::new();
+    let verdict = wording::verdict(summary.verdict);
+    let _ = writeln!(out, "### {}: {verdict}\n", escape(wording::workload(&analysis.manifest)));
+    if let Some(limited) = wording::limited(summary) {
+        let _ = writeln!(out, "> **{}**\n", escape(&limited));
+    }
+    list(&mut out, &summary.reasons);
+    list_facts(&mut out, &wording::setting(analysis));
+    op_table(&mut out, analysis);
+    if !summary.gates.is_empty() {
+        out.push_str("| gate | outcome | measured |\n|---|---|---|\n");
+        for gate in &summary.gates {
+            let outcome = wording::outcome(gate.outcome);
+            let _ = writeln!(
+                out,
+                "| `{}` | {outcome} | {} |",
+                gate.gate.replace('|', "\\|"),
+                escape(&gate.reason)
+            );
+        }
+        out.push('\n');
+    }
+    if !summary.warnings.is_empty() {
+        out.push_str("**Warnings**\n\n");
+        list(&mut out, &summary.warnings);
+    }
+    out.push_str("<details><summary>More</summary>\n\n");
+    list_facts(&mut out, &wording::findings(analysis));
+    out.push_str("</details>\n");
+    out
+}
+
+fn op_table(out: &mut String, analysis: &Analysis) {
+    let _ = write!(out, "| op | rate/s | ok | failed | unknown | shed |");
+    for name in STATISTICS {
+        let _ = write!(out, " response {} |", shown_name(name));
+    }
+    let _ = write!(out, " service p99 (ok ops) |\n|---|");
+    out.push_str(&"--:|".repeat(6 + STATISTICS.len()));
+    out.push('\n');
+    for (key, op) in ops_in_order(analysis) {
+        let _ = write!(out, "| {} | {} |", escape(&op_label(&analysis.summary, key)), decimal(op.rate));
+        for n in [op.ok, wording::failed_ops(op), op.unknown, op.shed] {
+            let _ = write!(out, " {} |", count(n));
+        }
+        for name in STATISTICS {
+            let _ = write!(out, " {} |", statistic(&op.response_ns, name));
+        }
+        let _ = writeln!(out, " {} |", statistic(&op.service_ns, "p99"));
+    }
+    out.push('\n');
+}
+
+fn list(out: &mut String, texts: &[String]) {
+    for text in texts {
+        let _ = writeln!(out, "- {}", escape(text));
+    }
+    if !texts.is_empty() {
+        out.push('\n');
+    }
+}
+
+fn list_facts(out: &mut String, facts: &[Fact]) {
+    for (label, text) in facts {
+        let _ = match *label {
+            "" => writeln!(out, "  {}", escape(text)),
+            label => writeln!(out, "- {label}: {}", escape(text)),
+        };
+    }
+    if !facts.is_empty() {
+        out.push('\n');
+    }
+}
+
+/// Keeps text from being taken for Markdown or HTML. What stands between backticks is code, in which only the
+/// end of a table's cell and of a line mean anything.
+fn escape(text: &str) -> String {
+    let has_code = text.matches('`').count().is_multiple_of(2);
+    let mut in_code = false;
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        in_code ^= has_code && c == '`';
+        match c {
+            '\n' | '\r' => escaped.push(' '),
+            '|' => escaped.push_str("\\|"),
+            '`' if has_code => escaped.push('`'),
+            c if in_code => escaped.push(c),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '#' => {
+                escaped.push('\\');
+                escaped.push(c);
+            }
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '&' => escaped.push_str("&amp;"),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_stays_text() {
+        for (text, escaped) in [
+            ("a|b *c* <d> e_f\ng", "a\\|b \\*c\\* &lt;d&gt; e\\_f g"),
+            ("gate `a_b < 1|2` & so on", "gate `a_b < 1\\|2` &amp; so on"),
+            ("one ` alone_", "one \\` alone\\_"),
+        ] {
+            assert_eq!(escape(text), escaped);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+use quorumeter_record::{
+    GateOutcome, GeneratorVerdict, InFlightAtSend, KeyDistribution, LoopKind, Summary, ValueBytes, Verdict,
+};
+
+use super::*;
+use crate::fixture::{analysis, gate_result};
+
+/// The fixture with something of everything.
+fn eventful() -> Analysis {
+    let mut analysis = analysis();
+    let summary = &mut analysis.summary;
+    summary.generator.verdict = GeneratorVerdict::Limited;
+    summary.generator.reasons = vec!["schedule lag p99 is 5.00 ms, above the limit of 1.00 ms".to_owned()];
+    let read = summary.ops.get_mut("app.read").unwrap();
+    read.failed.insert("NoNode".to_owned(), 1234);
+    (read.unknown, read.shed, read.late) = (5, 6, 7);
+    read.response_ns.at_least = vec!["max".to_owned()];
+    read.response_ns.max = Some(1_200_000_000);
+    read.response_ns.p999 = None;
+    read.value_bytes = ValueBytes { count: 2, sum: 300, min: 100, max: 200 };
+    read.in_flight_at_send = InFlightAtSend { mean: 2.5, max: 16 };
+    let app = summary.streams.get_mut("app").unwrap();
+    app.backlog_at_warmup_end = 3;
+    app.keys = Some(KeyDistribution {
+        keys: 10_000,
+        touched: 9_000,
+        hottest_share: 0.1,
+        top_1_percent_share: 0.4,
+        top_10_percent_share: 0.8,
+    });
+    summary.gates = vec![gate_result(GateOutcome::Passed), gate_result(GateOutcome::Failed)];
+    summary.warnings = vec!["a warning with what would help".to_owned()];
+    summary.verdict = Verdict::GateFailed;
+    summary.reasons = vec!["one".to_owned(), "two".to_owned()];
+    analysis.sessions.entry("app".to_owned()).or_default().connected = 4;
+    analysis
+}
+
+fn words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_text_says_everything() {
+    let text = render_text(&eventful());
+    for part in [
+        "Run           mixed, 20260101-000000-abcd, with quorumeter 0.1.0 (release build)",
+        "embedded ensemble of 1 member, version 0.1.0, durability: fsync",
+        "/quorumeter/20260101-000000-abcd at zk://127.0.0.1:2181,127.0.0.1:2182",
+        "server and generator share this machine's 4 cores",
+        "app: open loop, 1,000/s offered, 4 sessions × depth 16, policy ideal",
+        "watchers: persistent watches, 2 on each of 10 paths",
+        "warm-up 1 s of 1 s planned, measured 20 s of 20 s planned, intervals of 1 s",
+        "app.read                 session         500  10,000   1,234        5     6     7",
+        "app.read                 response, all ops  500 µs  1.00 ms  2.00 ms        -  ≥1.20 s",
+        "                         service, ok ops    500 µs  1.00 ms  2.00 ms  3.00 ms  4.00 ms",
+        "  throughput  ████████████████████  991/s to 1,010/s",
+        "  p99         ████████████████████  2.00 ms to 2.00 ms",
+        "app: read 52.9 %, write 47.1 % of 21,245 ops as measured",
+        "app: 9,000 of 10,000 keys used; the hottest took 10.0 % of the ops, the top 1 % 40.0 %",
+        "app.read: 100 B to 200 B, mean 150 B",
+        "app.read 2.50 (at most 16)",
+        "Backlog       app: 3 ops waiting or in flight when the warm-up ended",
+        "app.read: NoNode 1,234",
+        "watchers: persistent watches, 2 on each of 10 paths: 10,000 events",
+        "min -50.0 µs, p50 500 µs, p99 2.00 ms, max 4.00 ms (negative: before it)",
+        "app: 4 connected, 0 lost their connection, 0 expired",
+        "scheduled 20,000 = sent 20,000 + shed 0 + waiting 0",
+        "sent 20,000 = ok 20,000 + failed 0 + unknown 0 + in flight 0",
+        "balanced; 21,000 requests handed over from warm-up to drain",
+        "0.60 in flight against 0.60 from rate × service time",
+        "0.60 in the system against 0.60 from rate × response time: holds within 5 %",
+        "schedule lag p50 500 µs, p99 80.0 µs, max 4.00 ms",
+        "CPU 2.00 s, 100 µs per op; the busiest of 1 worker used 10.0 % of its core",
+        "  passed        app.read.rate > 1/s: because",
+        "  FAILED        app.read.rate > 1/s: because",
+        "  - a warning with what would help",
+    ] {
+        // Where lines end depends on what stands before.
+        assert!(words(&text).contains(&words(part)), "{part}\n\n{text}");
+    }
+    let last = text.lines().rev().take(3).collect::<Vec<_>>();
+    assert_eq!(last, ["  - two", "  - one", "Verdict       GATE FAILED"]);
+}
+
+#[test]
+fn a_limited_generator_is_the_first_line() {
+    let text = render_text(&eventful());
+    assert!(
+        text.starts_with(
+            "GENERATOR LIMITED: these are not the server's numbers: schedule lag p99 is 5.00 ms"
+        )
+    );
+    assert!(!render_text(&analysis()).contains("LIMITED"));
+    let markdown = render_markdown(&eventful());
+    assert!(markdown.lines().nth(2).unwrap().starts_with("> **GENERATOR LIMITED"), "{markdown}");
+}
+
+#[test]
+fn a_closed_loop_is_labelled_wherever_its_numbers_are() {
+    let mut closed = analysis();
+    closed.manifest.streams[0].loop_kind = LoopKind::Closed;
+    closed.summary.streams.get_mut("app").unwrap().loop_kind = LoopKind::Closed;
+    let text = render_text(&closed);
+    assert!(
+        text.contains("app: closed loop: latencies are of a client that slows down with the server"),
+        "{text}"
+    );
+    assert_eq!(text.matches("app.read (closed loop)").count(), 2, "{text}"); // both tables
+    assert!(!text.contains("watch_delivery (closed loop)"));
+    assert!(render_markdown(&closed).contains("| app.write (closed loop) |"));
+    assert!(render_csv(&closed).contains(",app,write,closed,"));
+}
+
+#[test]
+fn a_report_is_a_hundred_columns_wide() {
+    for analysis in [analysis(), eventful()] {
+        for line in render_text(&analysis).lines() {
+            assert!(line.chars().count() <= table::WIDTH, "{line}");
+        }
+    }
+}
+
+#[test]
+fn the_longest_response_stands_in_where_intervals_have_too_few_for_a_p99() {
+    let mut sparse = analysis();
+    for point in &mut sparse.series {
+        point.response_p99_ns = None;
+    }
+    let text = render_text(&sparse);
+    assert!(text.contains("  longest     ████████████████████  4.00 ms to 4.00 ms"), "{text}");
+}
+
+#[test]
+fn an_empty_run_is_reported_too() {
+    let mut empty = analysis();
+    empty.manifest.target = None;
+    empty.summary.ops.clear();
+    empty.summary.watches.clear();
+    empty.series.clear();
+    empty.window = None;
+    for format in Format::ALL {
+        assert!(render(&empty, format).ends_with('\n'), "{format:?}");
+    }
+    assert!(render_text(&empty).contains("not measured at all"));
+}
+
+#[test]
+fn the_json_is_the_summary() {
+    let analysis = eventful();
+    let json = render(&analysis, Format::Json);
+    assert_eq!(serde_json::from_str::<Summary>(&json).unwrap(), analysis.summary);
+}
+
+#[test]
+fn markdown_has_tables_that_are_whole() {
+    let markdown = render_markdown(&eventful());
+    for line in markdown.lines().filter(|line| line.starts_with("| app")) {
+        assert_eq!(
+            line.matches('|').count() - line.matches("\\|").count(),
+            if line.contains("`") { 4 } else { 12 }
+        );
+    }
+    assert!(markdown.starts_with("### mixed: GATE FAILED\n"));
+    assert!(
+        markdown.contains(
+            "| app.read | 500 | 10,000 | 1,234 | 5 | 6 | 500 µs | 2.00 ms | - | ≥1.20 s | 2.00 ms |"
+        )
+    );
+    assert!(markdown.contains("| `app.read.rate > 1/s` | FAILED | because |"));
+}
+
+#[test]
+fn formats_have_names() {
+    for format in Format::ALL {
+        assert_eq!(format.name().parse(), Ok(format));
+    }
+    let error = "yaml".parse::<Format>().unwrap_err();
+    assert_eq!(error.to_string(), "`yaml` is no report format; there are text, json, csv and markdown");
+}
