@@ -1,0 +1,24 @@
+//! How to talk to each kind of system.
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | [`clock`] | the run's one monotonic clock |
+//! | [`url`] | target URLs |
+//! | [`operation`] | the operations of a workload, and what each system makes of them |
+//! | [`session`] | submit and complete: the interface between the load generator and a system |
+//! | [`policy`] | client policies: what a client does when its connection is gone |
+//! | [`socket`] | a non-blocking socket that tells when it is ready |
+//! | [`zookeeper`] | ZooKeeper and everything that speaks its protocol |
+
+pub mod clock;
+pub mod operation;
+pub mod policy;
+pub mod session;
+pub mod socket;
+pub mod url;
+pub mod zookeeper;
+
+pub use clock::Clock;
+pub use operation::{Created, OpKind, Operation, Value};
+pub use session::{Completion, Connection, ConnectionError, Driver, Outcome, Sink};
+pub use url::{System, TargetUrl};

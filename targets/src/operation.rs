@@ -1,0 +1,199 @@
+//! The operations of a workload.
+
+use std::fmt;
+
+/// A kind of operation, as a workload's mix names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OpKind {
+    /// Read a node, from whatever the session's member has.
+    Read,
+    /// Read a node after the member has caught up with the leader.
+    ReadFresh,
+    /// The strongest read that the system has.
+    ReadStrongest,
+    /// Ask whether a node exists.
+    Exists,
+    /// List a parent's children.
+    List,
+    /// Write a node.
+    Write,
+    /// Read a node, then write it if it is still at the version read.
+    WriteCas,
+    /// Create a node of the session's own.
+    Create,
+    /// Create a node that the system numbers, below a parent that the stream shares.
+    CreateSequential,
+    /// Create a node that goes with its session.
+    CreateEphemeral,
+    /// Delete the oldest node that the session created.
+    Delete,
+    /// Write so many nodes in one transaction.
+    Multi(u16),
+    /// Catch up with the leader.
+    Sync,
+}
+
+impl OpKind {
+    /// The kinds whose names have no parameter.
+    pub const PLAIN: [OpKind; 12] = [
+        OpKind::Read,
+        OpKind::ReadFresh,
+        OpKind::ReadStrongest,
+        OpKind::Exists,
+        OpKind::List,
+        OpKind::Write,
+        OpKind::WriteCas,
+        OpKind::Create,
+        OpKind::CreateSequential,
+        OpKind::CreateEphemeral,
+        OpKind::Delete,
+        OpKind::Sync,
+    ];
+
+    /// The most ops that one multi may have.
+    pub const MULTI_MAX: u16 = 1000;
+
+    /// The kind of this name: one of [`OpKind::PLAIN`], or `multi(n)` with n from 1 to [`OpKind::MULTI_MAX`].
+    pub fn from_name(name: &str) -> Option<OpKind> {
+        if let Some(kind) = OpKind::PLAIN.into_iter().find(|kind| kind.to_string() == name) {
+            return Some(kind);
+        }
+        let n = name.strip_prefix("multi(")?.strip_suffix(')')?.trim().parse().ok()?;
+        (1..=OpKind::MULTI_MAX).contains(&n).then_some(OpKind::Multi(n))
+    }
+
+    /// Whether it changes the tree.
+    pub fn is_write(self) -> bool {
+        match self {
+            OpKind::Read
+            | OpKind::ReadFresh
+            | OpKind::ReadStrongest
+            | OpKind::Exists
+            | OpKind::List
+            | OpKind::Sync => false,
+            OpKind::Write
+            | OpKind::WriteCas
+            | OpKind::Create
+            | OpKind::CreateSequential
+            | OpKind::CreateEphemeral
+            | OpKind::Delete
+            | OpKind::Multi(_) => true,
+        }
+    }
+
+    /// Whether it changes data of the dataset's nodes, which data watches tell.
+    pub fn changes_data(self) -> bool {
+        matches!(self, OpKind::Write | OpKind::WriteCas | OpKind::Multi(_))
+    }
+
+    /// Whether it is about a node of the dataset, so that the choice of keys matters to it.
+    pub fn has_key(self) -> bool {
+        !matches!(self, OpKind::Create | OpKind::CreateSequential | OpKind::CreateEphemeral | OpKind::Delete)
+    }
+
+    /// Whether it carries a value.
+    pub fn has_value(self) -> bool {
+        self.is_write() && self != OpKind::Delete
+    }
+}
+
+impl fmt::Display for OpKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            OpKind::Read => "read",
+            OpKind::ReadFresh => "read_fresh",
+            OpKind::ReadStrongest => "read_strongest",
+            OpKind::Exists => "exists",
+            OpKind::List => "list",
+            OpKind::Write => "write",
+            OpKind::WriteCas => "write_cas",
+            OpKind::Create => "create",
+            OpKind::CreateSequential => "create_sequential",
+            OpKind::CreateEphemeral => "create_ephemeral",
+            OpKind::Delete => "delete",
+            OpKind::Multi(n) => return write!(f, "multi({n})"),
+            OpKind::Sync => "sync",
+        })
+    }
+}
+
+/// A value: a piece of the pool of random bytes that all sessions of a run share.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Value {
+    /// Where it starts.
+    pub offset: u32,
+    /// Its length in bytes.
+    pub len: u32,
+}
+
+/// A node that a session created, by the number it has among its kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Created {
+    /// By [`Operation::Create`]: the session's own count.
+    Plain(u32),
+    /// By [`Operation::CreateSequential`]: the system's number.
+    Sequential(u32),
+    /// By [`Operation::CreateEphemeral`]: the session's own count.
+    Ephemeral(u32),
+}
+
+/// One operation, ready to be submitted. Keys are nodes of the dataset, numbered from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the kinds are documented at OpKind")]
+pub enum Operation {
+    Read {
+        key: u32,
+    },
+    ReadFresh {
+        key: u32,
+    },
+    ReadStrongest {
+        key: u32,
+    },
+    Exists {
+        key: u32,
+    },
+    /// The parent of this key's node.
+    List {
+        key: u32,
+    },
+    Write {
+        key: u32,
+        value: Value,
+    },
+    WriteCas {
+        key: u32,
+        value: Value,
+    },
+    Create {
+        serial: u32,
+        value: Value,
+    },
+    CreateSequential {
+        value: Value,
+    },
+    CreateEphemeral {
+        serial: u32,
+        value: Value,
+    },
+    Delete {
+        node: Created,
+    },
+    /// `count` nodes from `key` on, in the dataset's order, from its end back to its start.
+    Multi {
+        key: u32,
+        count: u16,
+        value: Value,
+    },
+    Sync {
+        key: u32,
+    },
+    /// Set a one-shot data watch, and read.
+    WatchOnce {
+        key: u32,
+    },
+    /// Add a persistent watch, and read.
+    WatchAlways {
+        key: u32,
+    },
+}

@@ -1,0 +1,55 @@
+//! A TCP socket that tells when it is ready.
+
+use std::io;
+
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+/// A connected socket on the current thread's runtime.
+///
+/// Beyond what tokio's own stream does, a reader can say that it has emptied the socket: after a short read it
+/// needs no second system call to learn that nothing is left (the poll is edge-triggered and reports the next
+/// bytes anew).
+#[derive(Debug)]
+pub struct Socket {
+    stream: TcpStream,
+}
+
+impl Socket {
+    /// Takes a connected stream.
+    pub fn new(stream: TcpStream) -> Socket {
+        Socket { stream }
+    }
+
+    /// Waits until the socket can be read, or, when `or_writable`, written.
+    pub async fn ready(&self, or_writable: bool) -> io::Result<()> {
+        let interest = if or_writable { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+        self.stream.ready(interest).await.map(|_| ())
+    }
+
+    /// Reads once. A result shorter than `buffer` means that nothing more is there now: see [`Socket::emptied`].
+    #[inline]
+    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.try_read(buffer)
+    }
+
+    /// Notes that the last read emptied the socket, so that [`Socket::ready`] waits for more.
+    #[inline]
+    pub fn emptied(&self) {
+        // `try_io` takes the readiness back when its closure says that it would block.
+        let _ = self
+            .stream
+            .try_io(Interest::READABLE, || io::Result::<()>::Err(io::ErrorKind::WouldBlock.into()));
+    }
+
+    /// Writes once.
+    #[inline]
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.try_write(bytes)
+    }
+
+    /// The stream itself.
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+}

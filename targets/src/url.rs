@@ -1,0 +1,195 @@
+//! Target URLs: `zk://host:port,host:port/chroot`.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A kind of system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum System {
+    /// ZooKeeper, or anything that speaks its protocol.
+    ZooKeeper,
+}
+
+impl System {
+    /// Every system, with its URL scheme.
+    pub const ALL: [System; 1] = [System::ZooKeeper];
+
+    /// The scheme of its URLs.
+    pub fn scheme(self) -> &'static str {
+        match self {
+            System::ZooKeeper => "zk",
+        }
+    }
+
+    /// The name in records.
+    pub fn name(self) -> &'static str {
+        match self {
+            System::ZooKeeper => "zookeeper",
+        }
+    }
+
+    fn default_port(self) -> u16 {
+        match self {
+            System::ZooKeeper => 2181,
+        }
+    }
+}
+
+/// What is to be measured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetUrl {
+    /// What kind of system it is.
+    pub system: System,
+    /// Its members, as given.
+    pub members: Vec<HostPort>,
+    /// The path below which everything happens; empty when none was given.
+    pub chroot: String,
+}
+
+/// A host (name or address) and a port.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct HostPort {
+    /// Name, IPv4 address, or IPv6 address without brackets.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+}
+
+/// Why a text is no target URL. Nothing of the text's user part is ever repeated: it may be a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UrlError {
+    /// There is no `scheme://`.
+    #[error("a target is a URL such as zk://127.0.0.1:2181,127.0.0.2:2181/chroot, and this has no scheme")]
+    NoScheme,
+    /// The scheme is none that is known.
+    #[error("there is no kind of system {0:?}; known: {known}", known = known_schemes())]
+    Scheme(String),
+    /// There is no member.
+    #[error("the target names no member; write {0}://HOST:PORT,HOST:PORT")]
+    NoMember(&'static str),
+    /// A member is not HOST:PORT.
+    #[error("{0:?} is no member; write HOST, HOST:PORT or [IPV6]:PORT")]
+    Member(String),
+    /// The URL holds a user or password.
+    #[error("a target URL holds no user or password; give credentials in the workload's [client] auth")]
+    UserInfo,
+    /// The chroot is no path.
+    #[error("{path:?} is no chroot: {cause}")]
+    Chroot {
+        /// What was given.
+        path: String,
+        /// Why it will not do.
+        cause: String,
+    },
+}
+
+fn known_schemes() -> String {
+    System::ALL.map(|s| format!("{}://", s.scheme())).join(", ")
+}
+
+impl FromStr for TargetUrl {
+    type Err = UrlError;
+
+    fn from_str(text: &str) -> Result<Self, UrlError> {
+        let (scheme, rest) = text.split_once("://").ok_or(UrlError::NoScheme)?;
+        let system = System::ALL
+            .into_iter()
+            .find(|s| s.scheme() == scheme)
+            .ok_or_else(|| UrlError::Scheme(scheme.chars().take(20).collect()))?;
+        let (members, chroot) = match rest.find('/') {
+            Some(slash) => rest.split_at(slash),
+            None => (rest, ""),
+        };
+        if members.contains('@') {
+            return Err(UrlError::UserInfo);
+        }
+        if members.is_empty() {
+            return Err(UrlError::NoMember(system.scheme()));
+        }
+        let members =
+            members.split(',').map(|m| host_port(m, system.default_port())).collect::<Result<_, _>>()?;
+        let chroot = if chroot == "/" { "" } else { chroot };
+        if !chroot.is_empty() {
+            quorumeter_zk::path::validate(chroot)
+                .map_err(|e| UrlError::Chroot { path: chroot.to_owned(), cause: e.to_string() })?;
+        }
+        Ok(TargetUrl { system, members, chroot: chroot.to_owned() })
+    }
+}
+
+fn host_port(text: &str, default_port: u16) -> Result<HostPort, UrlError> {
+    let bad = || UrlError::Member(text.to_owned());
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (host, port) = rest.split_once(']').ok_or_else(bad)?;
+            host.parse::<std::net::Ipv6Addr>().map_err(|_| bad())?;
+            (host, if port.is_empty() { None } else { Some(port.strip_prefix(':').ok_or_else(bad)?) })
+        }
+        None => match text.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        },
+    };
+    if host.is_empty() || (!text.starts_with('[') && host.contains([':', ' ', '[', ']', '?', '#'])) {
+        return Err(bad());
+    }
+    let port = match port {
+        None => default_port,
+        Some(port) => port.parse().ok().filter(|p| *p != 0).ok_or_else(bad)?,
+    };
+    Ok(HostPort { host: host.to_owned(), port })
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl fmt::Display for TargetUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let members: Vec<_> = self.members.iter().map(HostPort::to_string).collect();
+        write!(f, "{}://{}{}", self.system.scheme(), members.join(","), self.chroot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_read_and_written() {
+        for (text, written) in [
+            ("zk://a", "zk://a:2181"),
+            ("zk://a:1,b:2/c/d", "zk://a:1,b:2/c/d"),
+            ("zk://[::1]:2182/", "zk://[::1]:2182"),
+            ("zk://127.0.0.1,[::1]/x", "zk://127.0.0.1:2181,[::1]:2181/x"),
+        ] {
+            assert_eq!(text.parse::<TargetUrl>().unwrap().to_string(), written);
+        }
+    }
+
+    #[test]
+    fn what_is_no_url_is_told_why() {
+        for (text, error) in [
+            ("localhost:2181", UrlError::NoScheme),
+            ("http://a", UrlError::Scheme("http".into())),
+            ("zk://", UrlError::NoMember("zk")),
+            ("zk:///chroot", UrlError::NoMember("zk")),
+            ("zk://a:b", UrlError::Member("a:b".into())),
+            ("zk://a:0", UrlError::Member("a:0".into())),
+            ("zk://a:99999", UrlError::Member("a:99999".into())),
+            ("zk://a,,b", UrlError::Member("".into())),
+            ("zk://::1", UrlError::Member("::1".into())),
+            ("zk://[::1", UrlError::Member("[::1".into())),
+            ("zk://me:secret@a", UrlError::UserInfo),
+        ] {
+            assert_eq!(text.parse::<TargetUrl>(), Err(error), "{text}");
+        }
+        assert!(matches!("zk://a/b/".parse::<TargetUrl>(), Err(UrlError::Chroot { .. })));
+    }
+}

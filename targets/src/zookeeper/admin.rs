@@ -1,0 +1,60 @@
+//! Four-letter words, asked over the network.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use quorumeter_zk::four_letter::{AnswerError, Mntr, Srvr};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// The longest answer that is taken, bytes.
+const MAX_ANSWER: usize = 1 << 20;
+
+/// Why a member did not tell.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// The network.
+    #[error("cannot ask the member: {0}")]
+    Io(#[from] io::Error),
+    /// It took too long.
+    #[error("the member did not answer within {0} ms")]
+    Timeout(u128),
+    /// More than a member has to tell.
+    #[error("the member's answer has more than {MAX_ANSWER} bytes")]
+    TooLong,
+    /// The answer.
+    #[error(transparent)]
+    Answer(#[from] AnswerError),
+}
+
+/// Sends a word, and reads the answer to its end; `limit` bounds the whole.
+pub async fn four_letter_word(
+    address: SocketAddr,
+    word: &str,
+    limit: Duration,
+) -> Result<String, AdminError> {
+    timeout(limit, async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(word.as_bytes()).await?;
+        let mut answer = Vec::new();
+        (&mut stream).take(MAX_ANSWER as u64 + 1).read_to_end(&mut answer).await?;
+        if answer.len() > MAX_ANSWER {
+            return Err(AdminError::TooLong);
+        }
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    })
+    .await
+    .map_err(|_| AdminError::Timeout(limit.as_millis()))?
+}
+
+/// Asks `srvr`.
+pub async fn srvr(address: SocketAddr, limit: Duration) -> Result<Srvr, AdminError> {
+    Ok(Srvr::parse(&four_letter_word(address, "srvr", limit).await?)?)
+}
+
+/// Asks `mntr`.
+pub async fn mntr(address: SocketAddr, limit: Duration) -> Result<Mntr, AdminError> {
+    Ok(Mntr::parse(&four_letter_word(address, "mntr", limit).await?)?)
+}

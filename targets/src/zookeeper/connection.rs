@@ -1,0 +1,670 @@
+//! The pipelined connection of a load session.
+//!
+//! Replies come in the order of the requests, so what is in flight is a queue. The queue also knows how far into
+//! the output each op reaches, which tells, after every write, whose last byte has gone.
+
+use std::collections::VecDeque;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use quorumeter_zk::event::{EventType, WatchedEvent};
+use quorumeter_zk::frame::{self, Front};
+use quorumeter_zk::jute::Reader;
+use quorumeter_zk::multi::{MultiOp, MultiResult};
+use quorumeter_zk::op::xid;
+use quorumeter_zk::reply::ReplyHeader;
+use quorumeter_zk::request::{Request, create_mode, watch_mode};
+use quorumeter_zk::template::{PathPattern, Template};
+use quorumeter_zk::{Acl, ErrorCode, OpCode, Stat};
+
+use super::layout::{Dataset, Layout};
+use super::outcome;
+use crate::clock::Clock;
+use crate::operation::{Created, Operation, Value};
+use crate::session::{Completion, Connection, ConnectionError, Identity, Outcome, Sink, WatchEvent};
+use crate::socket::Socket;
+
+/// The longest reply that is taken, bytes. Servers limit requests, not replies: a long list may be larger than
+/// `jute.maxbuffer`.
+pub const MAX_REPLY: usize = 64 << 20;
+
+/// Bytes of the input buffer at first, and up to which it doubles when reads fill it.
+const INPUT_BYTES: (usize, usize) = (4 << 10, 256 << 10);
+
+/// The requests of one stream, encoded once.
+#[derive(Debug)]
+pub struct Templates {
+    dataset: Dataset,
+    node: PathPattern,
+    read: Template,
+    read_and_watch: Template,
+    watch_always: Template,
+    exists: Template,
+    list: Template,
+    write: Template,
+    sync: Template,
+    create: Template,
+    create_ephemeral: Template,
+    create_sequential: Template,
+    delete: Template,
+    delete_ephemeral: Template,
+    delete_sequential: Template,
+}
+
+impl Templates {
+    /// The requests of stream number `stream`.
+    pub fn new(layout: &Layout, stream: usize, acl: &[Acl<'_>]) -> Templates {
+        let node = layout.node_pattern();
+        let parent = layout.parent_pattern();
+        let created = layout.created_pattern(stream);
+        let ephemeral = layout.ephemeral_pattern(stream);
+        let sequential = layout.sequential_pattern(stream);
+        let sequential_stem = PathPattern::new(&format!("{}/n-", layout.sequential_parent(stream)));
+        let create = |path, flags| Template::create(OpCode::CREATE, path, acl, flags);
+        Templates {
+            dataset: layout.dataset,
+            read: Template::flagged(OpCode::GET_DATA, &node, false),
+            read_and_watch: Template::flagged(OpCode::GET_DATA, &node, true),
+            watch_always: Template::numbered(OpCode::ADD_WATCH, &node, watch_mode::PERSISTENT),
+            exists: Template::flagged(OpCode::EXISTS, &node, false),
+            list: Template::flagged(OpCode::GET_CHILDREN2, &parent, false),
+            write: Template::set_data(&node),
+            sync: Template::plain(OpCode::SYNC, &node),
+            create: create(&created, create_mode::PERSISTENT),
+            create_ephemeral: create(&ephemeral, create_mode::EPHEMERAL),
+            create_sequential: create(&sequential_stem, create_mode::PERSISTENT_SEQUENTIAL),
+            delete: Template::numbered(OpCode::DELETE, &created, -1),
+            delete_ephemeral: Template::numbered(OpCode::DELETE, &ephemeral, -1),
+            delete_sequential: Template::numbered(OpCode::DELETE, &sequential, -1),
+            node,
+        }
+    }
+}
+
+/// One op in the queue.
+struct Pending<T> {
+    tag: T,
+    op: Operation,
+    /// The xid of the reply that is due next.
+    xid: i32,
+    /// Replies still due, of the requests that have been encoded.
+    replies: u8,
+    /// Whether the op goes on with another request when these replies have come.
+    goes_on: bool,
+    /// The first error among the op's replies.
+    err: ErrorCode,
+    /// 0 until the op's last byte has gone.
+    sent_ns: u64,
+    /// Where its bytes end, counted over all the connection's output.
+    end: u64,
+    /// How many bytes it has.
+    len: u32,
+}
+
+/// A session's connection to one member.
+pub struct ZooKeeperConnection<T> {
+    socket: Rc<Socket>,
+    templates: Arc<Templates>,
+    values: Arc<[u8]>,
+    session: u32,
+    identity: Identity,
+    read_timeout_ns: u64,
+
+    next_xid: i32,
+    pending: VecDeque<Pending<T>>,
+    /// Ops at the queue's front whose last byte has gone.
+    sent_ops: usize,
+
+    output: Vec<u8>,
+    /// Bytes of `output` that the kernel has taken.
+    taken: usize,
+    /// Bytes that the kernel has taken over all.
+    handed: u64,
+    /// Bytes ever put into `output`.
+    encoded: u64,
+    last_write_ns: u64,
+    requests: u64,
+
+    input: Vec<u8>,
+    /// The part of `input` that is filled and not yet taken apart.
+    filled: std::ops::Range<usize>,
+    last_read_ns: u64,
+
+    ping_due: bool,
+    ping_open: bool,
+    suspected: bool,
+}
+
+impl<T: Copy> ZooKeeperConnection<T> {
+    /// Takes over a socket whose handshake is done.
+    pub fn new(
+        socket: Socket,
+        templates: Arc<Templates>,
+        values: Arc<[u8]>,
+        session: u32,
+        identity: Identity,
+        read_share: f64,
+        now_ns: u64,
+    ) -> Self {
+        let read_timeout_ns = (f64::from(identity.timeout_ms) * 1e6 * read_share) as u64;
+        ZooKeeperConnection {
+            socket: Rc::new(socket),
+            templates,
+            values,
+            session,
+            identity,
+            read_timeout_ns,
+            next_xid: 1,
+            pending: VecDeque::new(),
+            sent_ops: 0,
+            output: Vec::new(),
+            taken: 0,
+            handed: 0,
+            encoded: 0,
+            last_write_ns: now_ns,
+            requests: 0,
+            input: vec![0; INPUT_BYTES.0],
+            filled: 0..0,
+            last_read_ns: now_ns,
+            ping_due: false,
+            ping_open: false,
+            suspected: false,
+        }
+    }
+
+    fn take_xid(&mut self) -> i32 {
+        let taken = self.next_xid;
+        self.next_xid = xid::next(taken);
+        taken
+    }
+
+    /// Queues what was put into the output since it had `before` bytes.
+    fn queue(&mut self, op: Pending<T>, before: usize) {
+        let len = self.output.len() - before;
+        self.encoded += len as u64;
+        self.pending.push_back(Pending { end: self.encoded, len: len as u32, ..op });
+    }
+
+    /// Puts a request that is no op into the output.
+    fn encode_aside(&mut self, request: &Request<'_>, xid: i32) {
+        let before = self.output.len();
+        request.encode_frame(&mut self.output, xid);
+        self.encoded += (self.output.len() - before) as u64;
+        self.requests += 1;
+    }
+
+    /// After the kernel took bytes with the write before which the clock showed `sent_ns`: tells of every op
+    /// whose last byte was among them.
+    fn note_sent(&mut self, sent_ns: u64, sink: &mut impl Sink<T>) {
+        while let Some(op) = self.pending.get_mut(self.sent_ops) {
+            if op.end > self.handed {
+                break;
+            }
+            self.sent_ops += 1;
+            self.requests += u64::from(op.replies);
+            // The second request of a chain goes when the op itself was sent long ago.
+            if op.sent_ns == 0 {
+                op.sent_ns = sent_ns;
+                sink.sent(&op.tag, sent_ns, self.sent_ops as u64);
+            }
+        }
+    }
+
+    /// Takes apart what has been read.
+    fn take_frames(&mut self, done_ns: u64, sink: &mut impl Sink<T>) -> Result<(), ConnectionError> {
+        // The buffer is lent to the loop, so that replies can borrow from it while the queue changes.
+        let input = std::mem::take(&mut self.input);
+        let mut filled = self.filled.clone();
+        let mut needed = 0;
+        let result = loop {
+            match frame::front(&input[filled.clone()], MAX_REPLY) {
+                Ok(Front::Frame(body)) => {
+                    filled.start += frame::PREFIX_LEN + body.len();
+                    if let Err(e) = self.take_reply(body, done_ns, sink) {
+                        break Err(e);
+                    }
+                }
+                Ok(Front::Partial { needed: n }) => {
+                    needed = n;
+                    break Ok(());
+                }
+                Err(e) => break Err(ConnectionError::Protocol(e.to_string())),
+            }
+        };
+        self.input = input;
+        self.filled = filled;
+        if self.filled.is_empty() {
+            self.filled = 0..0;
+        } else if self.filled.start > 0 && self.filled.start + needed > self.input.len() {
+            self.input.copy_within(self.filled.clone(), 0);
+            self.filled = 0..self.filled.len();
+        }
+        if needed > self.input.len() {
+            self.input.resize(needed.next_power_of_two(), 0);
+        }
+        result
+    }
+
+    #[inline]
+    fn take_reply(
+        &mut self,
+        body: &[u8],
+        done_ns: u64,
+        sink: &mut impl Sink<T>,
+    ) -> Result<(), ConnectionError> {
+        let (header, record) = ReplyHeader::split(body).map_err(|e| protocol(&e))?;
+        if header.xid < 0 {
+            return self.take_aside(header, record, done_ns, sink);
+        }
+        let Some(op) = self.pending.front_mut() else {
+            return Err(ConnectionError::Protocol(format!(
+                "a reply with xid {} came, and nothing was asked",
+                header.xid
+            )));
+        };
+        if header.xid != op.xid || self.sent_ops == 0 {
+            return Err(ConnectionError::Protocol(format!(
+                "a reply with xid {} came where {} was due",
+                header.xid, op.xid
+            )));
+        }
+        self.identity.last_zxid = self.identity.last_zxid.max(header.zxid);
+        op.replies -= 1;
+        op.xid = xid::next(op.xid);
+        if op.err == ErrorCode::OK {
+            op.err = header.err;
+        }
+        if op.replies > 0 {
+            return Ok(());
+        }
+        let Some(op) = self.pending.pop_front() else { return Ok(()) };
+        self.sent_ops -= 1;
+        if op.goes_on && op.err == ErrorCode::OK {
+            return self.continue_chain(op, record);
+        }
+        let mut completion = Completion {
+            done_ns,
+            sent_ns: op.sent_ns,
+            outcome: Outcome::Ok,
+            zxid: header.zxid,
+            value_bytes: None,
+            version: -1,
+            number: None,
+        };
+        if op.err == ErrorCode::OK {
+            read_record(op.op, record, &mut completion)?;
+        } else {
+            completion.outcome =
+                if is_write(op.op) { outcome::of_write(op.err) } else { outcome::of_read(op.err) };
+        }
+        sink.done(op.tag, op.op, completion);
+        Ok(())
+    }
+
+    /// The first reply of a compare-and-set came: the write goes out with the version that was read. The op moves
+    /// to the queue's end, where the write's reply will be due.
+    fn continue_chain(&mut self, op: Pending<T>, record: &[u8]) -> Result<(), ConnectionError> {
+        let version = data_version(record).ok_or_else(|| shape("getData"))?;
+        let Operation::WriteCas { key, value } = op.op else { return Ok(()) };
+        let before = self.output.len();
+        let xid = self.take_xid();
+        let numbers = [u64::from(self.templates.dataset.parent_of(key)), u64::from(key)];
+        let value = piece(&self.values, value);
+        self.templates.write.write_versioned(&mut self.output, xid, &numbers, value, version);
+        self.queue(Pending { xid, replies: 1, goes_on: false, ..op }, before);
+        Ok(())
+    }
+
+    /// A frame that answers no op.
+    #[cold]
+    fn take_aside(
+        &mut self,
+        header: ReplyHeader,
+        record: &[u8],
+        received_ns: u64,
+        sink: &mut impl Sink<T>,
+    ) -> Result<(), ConnectionError> {
+        match header.xid {
+            xid::PING => self.ping_open = false,
+            xid::NOTIFICATION => {
+                let event = WatchedEvent::decode(record).map_err(|e| protocol(&e))?;
+                let mut numbers = [0; 2];
+                let key = self.templates.node.parse(&event.path, &mut numbers).map(|()| numbers[1] as u32);
+                self.identity.last_zxid = self.identity.last_zxid.max(header.zxid);
+                sink.event(WatchEvent {
+                    key,
+                    data_changed: event.kind == EventType::NODE_DATA_CHANGED,
+                    zxid: (header.zxid > 0).then_some(header.zxid),
+                    received_ns,
+                });
+            }
+            // A rejection that came after the handshake's own.
+            xid::AUTH if header.err != ErrorCode::OK => {
+                return Err(ConnectionError::Protocol("the credentials were refused".into()));
+            }
+            xid::AUTH | xid::SET_WATCHES => {}
+            other => {
+                return Err(ConnectionError::Protocol(format!("a reply with the unknown xid {other} came")));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<T: Copy> Connection<T> for ZooKeeperConnection<T> {
+    fn submit(&mut self, op: Operation, tag: T) {
+        let before = self.output.len();
+        let first_xid = self.take_xid();
+        let templates = &*self.templates;
+        let out = &mut self.output;
+        let node = |key: u32| [u64::from(templates.dataset.parent_of(key)), u64::from(key)];
+        let own = |serial: u32| [u64::from(self.session), u64::from(serial)];
+        let mut replies = 1;
+        let mut goes_on = false;
+        match op {
+            Operation::Read { key } => templates.read.write(out, first_xid, &node(key)),
+            Operation::ReadFresh { key } | Operation::ReadStrongest { key } => {
+                templates.sync.write(out, first_xid, &node(key));
+                templates.read.write(out, xid::next(first_xid), &node(key));
+                replies = 2;
+            }
+            Operation::Exists { key } => templates.exists.write(out, first_xid, &node(key)),
+            Operation::List { key } => templates.list.write(out, first_xid, &node(key)[..1]),
+            Operation::Write { key, value } => {
+                templates.write.write_with_data(out, first_xid, &node(key), piece(&self.values, value));
+            }
+            Operation::WriteCas { key, .. } => {
+                templates.read.write(out, first_xid, &node(key));
+                goes_on = true;
+            }
+            Operation::Create { serial, value } => {
+                templates.create.write_with_data(out, first_xid, &own(serial), piece(&self.values, value));
+            }
+            Operation::CreateSequential { value } => {
+                templates.create_sequential.write_with_data(out, first_xid, &[], piece(&self.values, value));
+            }
+            Operation::CreateEphemeral { serial, value } => {
+                templates.create_ephemeral.write_with_data(
+                    out,
+                    first_xid,
+                    &own(serial),
+                    piece(&self.values, value),
+                );
+            }
+            Operation::Delete { node: Created::Plain(serial) } => {
+                templates.delete.write(out, first_xid, &own(serial));
+            }
+            Operation::Delete { node: Created::Ephemeral(serial) } => {
+                templates.delete_ephemeral.write(out, first_xid, &own(serial));
+            }
+            Operation::Delete { node: Created::Sequential(number) } => {
+                templates.delete_sequential.write(out, first_xid, &[u64::from(number)]);
+            }
+            Operation::Multi { key, count, value } => {
+                let mark = frame::begin_request(out, first_xid, OpCode::MULTI);
+                for i in 0..u64::from(count) {
+                    let key = ((u64::from(key) + i) % u64::from(templates.dataset.nodes)) as u32;
+                    templates.write.write_multi_op(out, &node(key), piece(&self.values, value));
+                }
+                MultiOp::encode_end(out);
+                frame::end(out, mark);
+            }
+            Operation::Sync { key } => templates.sync.write(out, first_xid, &node(key)),
+            Operation::WatchOnce { key } => templates.read_and_watch.write(out, first_xid, &node(key)),
+            Operation::WatchAlways { key } => {
+                templates.watch_always.write(out, first_xid, &node(key));
+                templates.read.write(out, xid::next(first_xid), &node(key));
+                replies = 2;
+            }
+        }
+        if replies == 2 {
+            self.take_xid();
+        }
+        let err = ErrorCode::OK;
+        self.queue(
+            Pending { tag, op, xid: first_xid, replies, goes_on, err, sent_ns: 0, end: 0, len: 0 },
+            before,
+        );
+    }
+
+    fn open_ops(&self) -> usize {
+        self.pending.len()
+    }
+
+    fn flush(&mut self, clock: &Clock, sink: &mut impl Sink<T>) -> Result<(), ConnectionError> {
+        if self.ping_due {
+            self.ping_due = false;
+            self.ping_open = true;
+            self.encode_aside(&Request::Ping, xid::PING);
+        }
+        while self.taken < self.output.len() {
+            let sent_ns = clock.now_ns();
+            match self.socket.try_write(&self.output[self.taken..]) {
+                Ok(0) => return Err(ConnectionError::Closed),
+                Ok(n) => {
+                    self.taken += n;
+                    self.handed += n as u64;
+                    self.last_write_ns = sent_ns;
+                    self.note_sent(sent_ns, sink);
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        self.output.clear();
+        self.taken = 0;
+        Ok(())
+    }
+
+    fn wants_write(&self) -> bool {
+        self.taken < self.output.len()
+    }
+
+    fn receive(&mut self, clock: &Clock, sink: &mut impl Sink<T>) -> Result<bool, ConnectionError> {
+        let space = self.input.len() - self.filled.end;
+        let n = match self.socket.try_read(&mut self.input[self.filled.end..]) {
+            Ok(0) => return Err(ConnectionError::Closed),
+            Ok(n) => n,
+            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                return Ok(false);
+            }
+            Err(e) => return Err(e.into()),
+        };
+        let done_ns = clock.now_ns();
+        self.last_read_ns = done_ns;
+        self.suspected = false;
+        self.filled.end += n;
+        if n < space {
+            self.socket.emptied();
+        }
+        self.take_frames(done_ns, sink)?;
+        if n == space && self.input.len() < INPUT_BYTES.1 {
+            self.input.resize(self.input.len() * 2, 0);
+        }
+        Ok(n == space)
+    }
+
+    fn keep_alive(&mut self, now_ns: u64) -> Result<(), ConnectionError> {
+        let silent_ns = now_ns.saturating_sub(self.last_read_ns);
+        if silent_ns > self.read_timeout_ns {
+            // Believed at the second look only: after a pause of this process itself, what came meanwhile has
+            // not been read at the first one.
+            if self.suspected {
+                return Err(ConnectionError::Silent(silent_ns / 1_000_000));
+            }
+            self.suspected = true;
+        }
+        let idle_ns = now_ns.saturating_sub(self.last_write_ns);
+        if !self.ping_open && idle_ns > self.read_timeout_ns / 2 {
+            self.ping_due = true;
+        }
+        Ok(())
+    }
+
+    fn abandon(&mut self, now_ns: u64, sink: &mut impl Sink<T>) {
+        for (i, op) in std::mem::take(&mut self.pending).into_iter().enumerate() {
+            let begun = self.handed > op.end - u64::from(op.len);
+            if op.sent_ns == 0 && !begun {
+                sink.not_sent(op.tag, op.op);
+                continue;
+            }
+            let mut sent_ns = op.sent_ns;
+            if sent_ns == 0 {
+                // Half of it went: it can be called neither sent in time nor unsent.
+                sent_ns = self.last_write_ns;
+                self.requests += u64::from(op.replies);
+                sink.sent(&op.tag, sent_ns, i as u64 + 1);
+            }
+            let completion = Completion {
+                done_ns: now_ns,
+                sent_ns,
+                outcome: Outcome::Unknown,
+                zxid: 0,
+                value_bytes: None,
+                version: -1,
+                number: None,
+            };
+            sink.done(op.tag, op.op, completion);
+        }
+        self.sent_ops = 0;
+    }
+
+    fn close_session(&mut self) {
+        let xid = self.take_xid();
+        self.encode_aside(&Request::CloseSession, xid);
+    }
+
+    fn identity(&self) -> Identity {
+        self.identity.clone()
+    }
+
+    fn requests(&self) -> u64 {
+        self.requests
+    }
+
+    fn socket(&self) -> Rc<Socket> {
+        Rc::clone(&self.socket)
+    }
+}
+
+#[inline]
+fn piece(values: &[u8], value: Value) -> &[u8] {
+    &values[value.offset as usize..][..value.len as usize]
+}
+
+fn is_write(op: Operation) -> bool {
+    match op {
+        Operation::Read { .. }
+        | Operation::ReadFresh { .. }
+        | Operation::ReadStrongest { .. }
+        | Operation::Exists { .. }
+        | Operation::List { .. }
+        | Operation::Sync { .. }
+        | Operation::WatchOnce { .. }
+        | Operation::WatchAlways { .. } => false,
+        Operation::Write { .. }
+        | Operation::WriteCas { .. }
+        | Operation::Create { .. }
+        | Operation::CreateSequential { .. }
+        | Operation::CreateEphemeral { .. }
+        | Operation::Delete { .. }
+        | Operation::Multi { .. } => true,
+    }
+}
+
+/// Checks that the record has the shape of this op's, and takes from it what the engine wants to know. A record
+/// is not decoded further than that.
+#[inline]
+fn read_record(op: Operation, record: &[u8], completion: &mut Completion) -> Result<(), ConnectionError> {
+    match op {
+        Operation::Read { .. } | Operation::ReadFresh { .. } | Operation::ReadStrongest { .. } => {
+            let (len, stat) = data_and_stat(record).ok_or_else(|| shape("getData"))?;
+            completion.value_bytes = Some(len as u32);
+            completion.version = Stat::peek_version(&record[stat..]).unwrap_or(-1);
+        }
+        Operation::WatchOnce { .. } | Operation::WatchAlways { .. } => {
+            completion.version = data_version(record).ok_or_else(|| shape("getData"))?;
+        }
+        Operation::Exists { .. } => {
+            if record.len() != Stat::LEN {
+                return Err(shape("exists"));
+            }
+        }
+        Operation::Write { value, .. } | Operation::WriteCas { value, .. } => {
+            if record.len() != Stat::LEN {
+                return Err(shape("setData"));
+            }
+            completion.value_bytes = Some(value.len);
+        }
+        Operation::List { .. } => {
+            if record.len() < 4 + Stat::LEN {
+                return Err(shape("getChildren2"));
+            }
+        }
+        Operation::Create { value, .. } | Operation::CreateEphemeral { value, .. } => {
+            string(record).ok_or_else(|| shape("create"))?;
+            completion.value_bytes = Some(value.len);
+        }
+        Operation::CreateSequential { value } => {
+            let path = string(record).ok_or_else(|| shape("create"))?;
+            completion.number = Some(sequence_number(path).ok_or_else(|| shape("sequential create"))?);
+            completion.value_bytes = Some(value.len);
+        }
+        Operation::Delete { .. } => {
+            if !record.is_empty() {
+                return Err(shape("delete"));
+            }
+        }
+        Operation::Sync { .. } => {
+            string(record).ok_or_else(|| shape("sync"))?;
+        }
+        Operation::Multi { count, value, .. } => {
+            let mut input = Reader::new(record);
+            let results = MultiResult::decode_list(&mut input).map_err(|e| protocol(&e))?;
+            if results.len() != usize::from(count) || !input.is_empty() {
+                return Err(shape("multi"));
+            }
+            match MultiResult::failure(&results) {
+                Some(code) => completion.outcome = outcome::of_write(code),
+                None => completion.value_bytes = Some(value.len),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Length of the data, and where the stat starts, in the record of getData.
+#[inline]
+fn data_and_stat(record: &[u8]) -> Option<(usize, usize)> {
+    let (prefix, rest) = record.split_first_chunk::<4>()?;
+    let len = usize::try_from(i32::from_be_bytes(*prefix).max(0)).ok()?;
+    (rest.len() == len + Stat::LEN).then_some((len, 4 + len))
+}
+
+fn data_version(record: &[u8]) -> Option<i32> {
+    let (_, stat) = data_and_stat(record)?;
+    Stat::peek_version(&record[stat..])
+}
+
+/// The bytes of a record that is one string.
+#[inline]
+fn string(record: &[u8]) -> Option<&[u8]> {
+    let (prefix, rest) = record.split_first_chunk::<4>()?;
+    (usize::try_from(i32::from_be_bytes(*prefix)).ok()? == rest.len()).then_some(rest)
+}
+
+/// The number in the last ten characters of a sequential node's path.
+fn sequence_number(path: &[u8]) -> Option<u32> {
+    let digits = path.last_chunk::<10>()?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+fn protocol(error: &quorumeter_zk::jute::DecodeError) -> ConnectionError {
+    ConnectionError::Protocol(error.to_string())
+}
+
+fn shape(op: &str) -> ConnectionError {
+    ConnectionError::Protocol(format!("a reply to {op} has not the form of one"))
+}

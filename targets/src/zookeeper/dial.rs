@@ -1,0 +1,175 @@
+//! TCP connection, handshake and credentials.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use quorumeter_zk::connect::{ConnectRequest, ConnectResponse, KEEPER_REJECTED, PASSWORD_LEN};
+use quorumeter_zk::frame::{self, Front};
+use quorumeter_zk::op::xid;
+use quorumeter_zk::reply::ReplyHeader;
+use quorumeter_zk::request::Request;
+use quorumeter_zk::{Acl, ErrorCode};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::session::{Attached, ConnectError, Identity, Timeouts};
+
+/// Credentials of the scheme `digest`. Neither `Debug` nor any message shows the secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Auth {
+    /// `user:password`.
+    secret: String,
+}
+
+impl Auth {
+    /// Credentials of a user.
+    pub fn digest(user: &str, password: &str) -> Auth {
+        Auth { secret: format!("{user}:{password}") }
+    }
+
+    fn request(&self) -> Request<'_> {
+        Request::Auth { kind: 0, scheme: "digest".into(), auth: Some(self.secret.as_bytes()) }
+    }
+}
+
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Auth(…)")
+    }
+}
+
+/// What all connections of a run have in common.
+#[derive(Debug, Clone, Default)]
+pub struct DialSettings {
+    /// Credentials to present after every handshake.
+    pub auth: Option<Auth>,
+}
+
+impl DialSettings {
+    /// The ACL for what a run creates: the creator's alone when there are credentials, else everybody's.
+    pub fn acl(&self) -> [Acl<'static>; 1] {
+        if self.auth.is_some() { [Acl::CREATOR] } else { [Acl::OPEN] }
+    }
+}
+
+/// A handshake's answer never has more bytes than this.
+const MAX_RESPONSE: usize = 1024;
+
+/// Connects, shakes hands, and presents the credentials. The stream is left behind the last byte of that.
+/// [`Attached::Expired`] comes without a stream.
+pub async fn dial(
+    address: SocketAddr,
+    identity: &Identity,
+    timeouts: Timeouts,
+    settings: &DialSettings,
+) -> Result<(Attached, Option<TcpStream>, Identity), ConnectError> {
+    let limit = Duration::from_millis(timeouts.connect_ms);
+    let expired = |what| ConnectError::Timeout { what, timeout_ms: timeouts.connect_ms };
+    let mut stream = timeout(limit, TcpStream::connect(address))
+        .await
+        .map_err(|_| expired("TCP connection"))?
+        .map_err(ConnectError::Tcp)?;
+    stream.set_nodelay(true).map_err(ConnectError::Tcp)?;
+    timeout(limit, shake_hands(&mut stream, identity, timeouts, settings))
+        .await
+        .map_err(|_| expired("answer to the handshake"))?
+        .map(|(attached, identity)| {
+            (attached, if attached == Attached::Expired { None } else { Some(stream) }, identity)
+        })
+}
+
+async fn shake_hands(
+    stream: &mut TcpStream,
+    identity: &Identity,
+    timeouts: Timeouts,
+    settings: &DialSettings,
+) -> Result<(Attached, Identity), ConnectError> {
+    let mut bytes = Vec::new();
+    let no_password = [0; PASSWORD_LEN];
+    ConnectRequest {
+        protocol_version: 0,
+        last_zxid_seen: identity.last_zxid,
+        timeout_ms: timeouts.session_ms.try_into().unwrap_or(i32::MAX),
+        session_id: identity.session_id,
+        password: Some(if identity.password.is_empty() { &no_password } else { &identity.password }),
+        read_only: Some(false),
+    }
+    .encode_frame(&mut bytes);
+    stream.write_all(&bytes).await.map_err(|e| lost(e, "while it was sent the handshake"))?;
+    let body = read_frame(stream, "instead of answering the handshake").await?;
+    let response = ConnectResponse::decode(&body).map_err(|e| ConnectError::Protocol(e.to_string()))?;
+    if response.protocol_version == KEEPER_REJECTED {
+        return Err(ConnectError::Rejected("it has no leader"));
+    }
+    if response.session_id == 0 || response.timeout_ms <= 0 {
+        return if identity.session_id == 0 {
+            Err(ConnectError::Rejected("it gave no session"))
+        } else {
+            Ok((Attached::Expired, Identity::default()))
+        };
+    }
+    if response.protocol_version != 0 {
+        return Err(ConnectError::Protocol(format!("protocol version {}", response.protocol_version)));
+    }
+    if let Some(auth) = &settings.auth {
+        authenticate(stream, auth).await?;
+    }
+    let same = identity.session_id != 0 && response.session_id == identity.session_id;
+    let attached = match same {
+        true => Attached::Again,
+        // ClickHouse Keeper gives a new session to whoever asks for an old one.
+        false => Attached::New,
+    };
+    let identity = Identity {
+        session_id: response.session_id,
+        password: response.password.unwrap_or_default().to_vec(),
+        last_zxid: identity.last_zxid,
+        timeout_ms: response.timeout_ms as u32,
+    };
+    Ok((attached, identity))
+}
+
+async fn authenticate(stream: &mut TcpStream, auth: &Auth) -> Result<(), ConnectError> {
+    let mut bytes = Vec::new();
+    auth.request().encode_frame(&mut bytes, xid::AUTH);
+    stream.write_all(&bytes).await.map_err(|e| lost(e, "while it was sent the credentials"))?;
+    let body = read_frame(stream, "instead of answering to the credentials").await?;
+    let (header, _) = ReplyHeader::split(&body).map_err(|e| ConnectError::Protocol(e.to_string()))?;
+    match (header.xid, header.err) {
+        (xid::AUTH, ErrorCode::OK) => Ok(()),
+        (xid::AUTH, _) => Err(ConnectError::AuthFailed),
+        (other, _) => {
+            Err(ConnectError::Protocol(format!("a reply with xid {other} where {} was due", xid::AUTH)))
+        }
+    }
+}
+
+/// Reads exactly one frame, so that nothing of what follows is lost.
+async fn read_frame(stream: &mut TcpStream, instead: &'static str) -> Result<Vec<u8>, ConnectError> {
+    let mut bytes = vec![0; frame::PREFIX_LEN];
+    stream.read_exact(&mut bytes).await.map_err(|e| lost(e, instead))?;
+    let needed = match frame::front(&bytes, MAX_RESPONSE) {
+        Ok(Front::Frame(body)) => return Ok(body.to_vec()),
+        Ok(Front::Partial { needed }) => needed,
+        Err(e) => return Err(ConnectError::Protocol(e.to_string())),
+    };
+    bytes.resize(needed, 0);
+    stream
+        .read_exact(&mut bytes[frame::PREFIX_LEN..])
+        .await
+        .map_err(|e| lost(e, "in the middle of a frame"))?;
+    bytes.drain(..frame::PREFIX_LEN);
+    Ok(bytes)
+}
+
+fn lost(error: io::Error, when: &'static str) -> ConnectError {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+            ConnectError::Closed(when)
+        }
+        _ => ConnectError::Tcp(error),
+    }
+}

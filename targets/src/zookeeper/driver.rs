@@ -1,0 +1,138 @@
+//! The pieces put together: how load sessions reach an ensemble.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quorumeter_zk::ErrorCode;
+
+use super::admin;
+use super::connection::{Templates, ZooKeeperConnection};
+use super::dial::{self, DialSettings};
+use super::layout::Layout;
+use crate::clock::Clock;
+use crate::operation::OpKind;
+use crate::session::{Attached, ConnectError, Driver, Identity, Member, Timeouts};
+use crate::socket::Socket;
+use crate::url::HostPort;
+
+/// How long a member may take to tell its role.
+const ROLE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A ZooKeeper ensemble as the load generator sees it.
+#[derive(Clone)]
+pub struct ZooKeeper {
+    members: Arc<[Member]>,
+    settings: Arc<DialSettings>,
+    layout: Arc<Layout>,
+    values: Arc<[u8]>,
+    /// One per stream, made by the thread that uses them.
+    templates: Vec<Arc<Templates>>,
+}
+
+impl ZooKeeper {
+    /// The ensemble of these members. `values` is the pool from which values are cut.
+    pub fn new(members: Vec<Member>, settings: DialSettings, layout: Layout, values: Arc<[u8]>) -> ZooKeeper {
+        let acl = settings.acl();
+        let templates =
+            (0..layout.streams.len()).map(|s| Arc::new(Templates::new(&layout, s, &acl))).collect();
+        ZooKeeper {
+            members: members.into(),
+            settings: Arc::new(settings),
+            layout: Arc::new(layout),
+            values,
+            templates,
+        }
+    }
+
+    /// Where the run's nodes are.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+}
+
+impl Driver for ZooKeeper {
+    type Connection<T: Copy + 'static> = ZooKeeperConnection<T>;
+
+    fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    async fn connect<T: Copy + 'static>(
+        &self,
+        stream: usize,
+        session: u32,
+        member: usize,
+        identity: &Identity,
+        timeouts: Timeouts,
+        clock: Clock,
+    ) -> Result<(Attached, Option<ZooKeeperConnection<T>>), ConnectError> {
+        let address = self.members[member].address;
+        let (attached, tcp, identity) = dial::dial(address, identity, timeouts, &self.settings).await?;
+        let connection = tcp.map(|tcp| {
+            ZooKeeperConnection::new(
+                Socket::new(tcp),
+                Arc::clone(&self.templates[stream]),
+                Arc::clone(&self.values),
+                session,
+                identity,
+                timeouts.read_share,
+                clock.now_ns(),
+            )
+        });
+        Ok((attached, connection))
+    }
+
+    async fn role(&self, member: usize) -> Option<String> {
+        let srvr = admin::srvr(self.members[member].address, ROLE_TIMEOUT).await.ok()?;
+        Some(srvr.mode.name().to_owned())
+    }
+
+    fn error_name(code: i32) -> Cow<'static, str> {
+        ErrorCode(code).name()
+    }
+
+    fn consistency(kind: OpKind) -> &'static str {
+        match kind {
+            // A member answers from what it has; a session sees its own writes and never goes back.
+            OpKind::Read | OpKind::Exists | OpKind::List => "session",
+            // sync + read: not linearizable across a leader change, because sync is no quorum operation.
+            OpKind::ReadFresh | OpKind::ReadStrongest | OpKind::Sync => "fresh",
+            OpKind::Write
+            | OpKind::WriteCas
+            | OpKind::Create
+            | OpKind::CreateSequential
+            | OpKind::CreateEphemeral
+            | OpKind::Delete
+            | OpKind::Multi(_) => "linearizable",
+        }
+    }
+
+    fn requests_per_op(kind: OpKind) -> u32 {
+        match kind {
+            OpKind::ReadFresh | OpKind::ReadStrongest | OpKind::WriteCas => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// The addresses behind the names of a target's members; every address of a name counts as a member.
+pub async fn resolve(members: &[HostPort]) -> Result<Vec<Member>, String> {
+    let mut resolved: Vec<Member> = Vec::new();
+    for member in members {
+        let found = tokio::net::lookup_host((member.host.as_str(), member.port))
+            .await
+            .map_err(|e| format!("cannot find an address for {member}: {e}"))?;
+        let addresses: Vec<SocketAddr> = found.collect();
+        if addresses.is_empty() {
+            return Err(format!("cannot find an address for {member}"));
+        }
+        for address in addresses {
+            if resolved.iter().all(|m| m.address != address) {
+                resolved.push(Member { name: member.to_string(), address });
+            }
+        }
+    }
+    Ok(resolved)
+}

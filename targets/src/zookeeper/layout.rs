@@ -1,0 +1,115 @@
+//! Where a run's nodes are.
+//!
+//! ```text
+//! <root>/lock                                        ephemeral; held while the run lives
+//! <root>/data/<parent, 6 digits>/<node, 8 digits>    the dataset
+//! <root>/streams/<stream>/<session, 6 digits>/c<n>   created by `create`        (10 digits)
+//! <root>/streams/<stream>/<session, 6 digits>/e<n>   created by `create_ephemeral`
+//! <root>/streams/<stream>/seq/n-<server's number>    created by `create_sequential`
+//! ```
+
+use quorumeter_zk::template::PathPattern;
+
+/// Names of the nodes directly below the root, all of which a run creates and removes.
+pub const LOCK: &str = "lock";
+/// Parent of the dataset.
+pub const DATA: &str = "data";
+/// Parent of what the streams create.
+pub const STREAMS: &str = "streams";
+
+/// The most nodes a dataset can have.
+pub const MAX_NODES: u32 = 99_999_999;
+/// The most parents a dataset can have.
+pub const MAX_PARENTS: u32 = 999_999;
+/// The most sessions a stream can have.
+pub const MAX_SESSIONS: u32 = 999_999;
+
+/// The nodes that a run reads and writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dataset {
+    /// How many.
+    pub nodes: u32,
+    /// How many of them each parent has; the last one may have fewer.
+    pub children_per_parent: u32,
+}
+
+impl Dataset {
+    /// The number of parents.
+    pub fn parents(&self) -> u32 {
+        self.nodes.div_ceil(self.children_per_parent)
+    }
+
+    /// The parent of a node.
+    #[inline]
+    pub fn parent_of(&self, key: u32) -> u32 {
+        key / self.children_per_parent
+    }
+}
+
+/// Paths of a run.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// The node below which everything is; never empty, no slash at its end.
+    pub root: String,
+    /// The dataset.
+    pub dataset: Dataset,
+    /// Names of the streams, by number.
+    pub streams: Vec<String>,
+}
+
+impl Layout {
+    /// The lock's path.
+    pub fn lock(&self) -> String {
+        format!("{}/{LOCK}", self.root)
+    }
+
+    /// The dataset's own root.
+    pub fn data(&self) -> String {
+        format!("{}/{DATA}", self.root)
+    }
+
+    /// The root of what the streams create.
+    pub fn streams_root(&self) -> String {
+        format!("{}/{STREAMS}", self.root)
+    }
+
+    /// Paths of the dataset's parents: one field, the parent's number.
+    pub fn parent_pattern(&self) -> PathPattern {
+        PathPattern::new(&format!("{}/{{6}}", self.data()))
+    }
+
+    /// Paths of the dataset's nodes: two fields, the parent's number and the node's.
+    pub fn node_pattern(&self) -> PathPattern {
+        PathPattern::new(&format!("{}/{{6}}/{{8}}", self.data()))
+    }
+
+    /// A stream's own node.
+    pub fn stream(&self, stream: usize) -> String {
+        format!("{}/{}", self.streams_root(), self.streams[stream])
+    }
+
+    /// The node of a session of a stream.
+    pub fn session(&self, stream: usize, session: u32) -> String {
+        format!("{}/{session:06}", self.stream(stream))
+    }
+
+    /// Paths that a stream's sessions create: two fields, the session's number and its own count.
+    pub fn created_pattern(&self, stream: usize) -> PathPattern {
+        PathPattern::new(&format!("{}/{{6}}/c{{10}}", self.stream(stream)))
+    }
+
+    /// Paths of ephemerals that a stream's sessions create: two fields, the session's number and its own count.
+    pub fn ephemeral_pattern(&self, stream: usize) -> PathPattern {
+        PathPattern::new(&format!("{}/{{6}}/e{{10}}", self.stream(stream)))
+    }
+
+    /// The parent of a stream's sequential nodes.
+    pub fn sequential_parent(&self, stream: usize) -> String {
+        format!("{}/seq", self.stream(stream))
+    }
+
+    /// Paths of a stream's sequential nodes: one field, the server's number.
+    pub fn sequential_pattern(&self, stream: usize) -> PathPattern {
+        PathPattern::new(&format!("{}/n-{{10}}", self.sequential_parent(stream)))
+    }
+}
