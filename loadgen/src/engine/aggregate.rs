@@ -1,0 +1,476 @@
+//! The aggregator: merges what the workers recorded, off their path, and writes it into the record.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hdrhistogram::Histogram;
+use quorumeter_record::{
+    Event, EventKind, GeneratorLine, IntervalLine, KeysLine, OpLine, OpPhase, Phase, Quantiles, RecordWriter,
+    StreamLine, WatchLine, WriteError, new_duration_histogram,
+};
+
+use super::buffer::{IntervalBuffer, OpSlot, add, record, record_in};
+use super::join::{AfterAck, Join};
+use super::worker::WorkerReport;
+use crate::plan::Workload;
+
+/// What comes to the aggregator.
+pub(super) enum Message {
+    /// What a worker recorded in one interval.
+    Interval {
+        /// Whose it is.
+        worker: usize,
+        /// To be given back empty.
+        buffer: Box<IntervalBuffer>,
+    },
+    /// What happened before the load began.
+    Events(Vec<Event>),
+    /// A worker has ended.
+    Done {
+        /// Which one.
+        worker: usize,
+        /// What is left of it; `None` when it failed.
+        report: Option<WorkerReport>,
+    },
+}
+
+/// What watches the run as it goes.
+pub type Live = Box<dyn FnMut(&[IntervalLine]) + Send>;
+
+/// Writes intervals as they become complete.
+pub(super) struct Aggregator {
+    workload: Arc<Workload>,
+    record: Arc<Mutex<RecordWriter>>,
+    live: Live,
+    error_name: fn(i32) -> Cow<'static, str>,
+    back: Vec<Sender<Box<IntervalBuffer>>>,
+    /// Workers that deliver no more intervals, and those that have ended.
+    delivered_last: Vec<bool>,
+    ended: Vec<bool>,
+    /// Intervals that some workers have delivered: how many, and the sum so far.
+    open: BTreeMap<u32, (usize, Box<IntervalBuffer>)>,
+    delivered: Vec<u32>,
+    join: Join,
+    /// By stream: deliveries of this interval by phase, and how they lie to the acknowledgements.
+    deliveries: Vec<([OpSlot; 2], AfterAck)>,
+    unmatched: Vec<u64>,
+    key_counts: Vec<Vec<u32>>,
+    error: Option<WriteError>,
+    all: Histogram<u64>,
+    censored: Histogram<u64>,
+}
+
+impl Aggregator {
+    pub(super) fn new(
+        workload: Arc<Workload>,
+        record: Arc<Mutex<RecordWriter>>,
+        live: Live,
+        error_name: fn(i32) -> Cow<'static, str>,
+        back: Vec<Sender<Box<IntervalBuffer>>>,
+    ) -> Aggregator {
+        let streams = workload.streams.len();
+        Aggregator {
+            workload,
+            record,
+            live,
+            error_name,
+            delivered_last: vec![false; back.len()],
+            ended: vec![false; back.len()],
+            delivered: vec![0; back.len()],
+            back,
+            open: BTreeMap::new(),
+            join: Join::default(),
+            deliveries: (0..streams).map(|_| (Default::default(), AfterAck::new())).collect(),
+            unmatched: vec![0; streams],
+            key_counts: vec![Vec::new(); streams],
+            error: None,
+            all: new_duration_histogram(),
+            censored: new_duration_histogram(),
+        }
+    }
+
+    /// Works until all workers have ended. `on_error` is told once when the record cannot be written any more;
+    /// what comes after that is lost.
+    pub(super) fn run(
+        mut self,
+        messages: &Receiver<Message>,
+        mut on_error: impl FnMut(),
+    ) -> Result<(), WriteError> {
+        for message in messages {
+            let had_error = self.error.is_some();
+            match message {
+                Message::Interval { worker, buffer } => self.deliver(worker, buffer),
+                Message::Events(events) => self.write_events(&events),
+                Message::Done { worker, report } => {
+                    self.ended[worker] = true;
+                    self.delivered_last[worker] = true;
+                    for (own, theirs) in
+                        self.key_counts.iter_mut().zip(report.into_iter().flat_map(|r| r.key_counts))
+                    {
+                        own.resize(own.len().max(theirs.len()), 0);
+                        own.iter_mut().zip(theirs).for_each(|(a, b)| *a = a.saturating_add(b));
+                    }
+                    self.write_complete();
+                }
+            }
+            if self.error.is_some() && !had_error {
+                on_error();
+            }
+            if self.ended.iter().all(|e| *e) {
+                break;
+            }
+        }
+        self.write_keys();
+        self.error.map_or(Ok(()), Err)
+    }
+
+    fn deliver(&mut self, worker: usize, mut buffer: Box<IntervalBuffer>) {
+        let number = buffer.number;
+        self.delivered[worker] = number + 1;
+        self.delivered_last[worker] |= buffer.last;
+        match self.open.get_mut(&number) {
+            None => {
+                self.open.insert(number, (1, buffer));
+            }
+            Some((count, sum)) => {
+                *count += 1;
+                sum.merge(&mut buffer);
+                sum.end_ns = sum.end_ns.max(buffer.end_ns);
+                buffer.reset();
+                // A worker that has ended takes nothing back.
+                let _ = self.back[worker].send(buffer);
+            }
+        }
+        self.write_complete();
+    }
+
+    /// Writes the intervals to which no worker can add any more.
+    fn write_complete(&mut self) {
+        while let Some(entry) = self.open.first_entry() {
+            let number = *entry.key();
+            let complete = self
+                .delivered_last
+                .iter()
+                .zip(&self.delivered)
+                .all(|(last, delivered)| *last || *delivered > number);
+            if !complete {
+                return;
+            }
+            let (_, mut buffer) = entry.remove();
+            let last = self.open.is_empty() && self.delivered_last.iter().all(|last| *last);
+            self.write(&mut buffer, last);
+            buffer.reset();
+            if let Some(worker) = self.delivered_last.iter().position(|last| !last) {
+                let _ = self.back[worker].send(buffer);
+            }
+        }
+    }
+
+    fn write_events(&mut self, events: &[Event]) {
+        let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = events.iter().try_for_each(|event| record.event(event));
+        drop(record);
+        self.note(result);
+    }
+
+    fn note(&mut self, result: Result<(), WriteError>) {
+        if let Err(e) = result {
+            self.error.get_or_insert(e);
+        }
+    }
+
+    fn write(&mut self, buffer: &mut IntervalBuffer, last: bool) {
+        let dropped = self.join(buffer, last);
+        let lines = self.lines(buffer, dropped);
+        if self.error.is_none() {
+            let result = self.write_record(buffer, &lines);
+            self.note(result);
+        }
+        (self.live)(&lines);
+        for (slots, after_ack) in &mut self.deliveries {
+            *slots = Default::default();
+            after_ack.reset();
+        }
+        self.unmatched.fill(0);
+    }
+
+    /// Finds the writes of the watchers' events.
+    fn join(&mut self, buffer: &IntervalBuffer, last: bool) -> u64 {
+        if self.workload.watched_paths() == 0 {
+            return 0;
+        }
+        let joined = self.join.take(&buffer.writes, &buffer.notices, buffer.end_ns, last);
+        for delivery in &joined.deliveries {
+            let (slots, after_ack) = &mut self.deliveries[usize::from(delivery.stream)];
+            let slot = &mut slots[delivery.write.phase as usize];
+            let response_ns = delivery.received_ns.saturating_sub(delivery.write.intended_ns);
+            if delivery.lost {
+                slot.unknown += 1;
+                record_in(&mut slot.of_unknown, response_ns);
+                continue;
+            }
+            slot.ok += 1;
+            let times = slot.ok_times();
+            record(&mut times.wait, delivery.write.sent_ns - delivery.write.intended_ns);
+            record(&mut times.service, delivery.received_ns.saturating_sub(delivery.write.sent_ns));
+            record(&mut times.response, response_ns);
+            if delivery.write.phase == OpPhase::Measure {
+                after_ack.record(delivery);
+            }
+        }
+        for stream in joined.unmatched {
+            self.unmatched[usize::from(stream)] += 1;
+        }
+        joined.dropped
+    }
+
+    /// The interval's lines. There is always one for the phase in which the interval lies, even if nothing
+    /// happened; one for ops of the other phase only if some ended.
+    fn lines(&mut self, buffer: &IntervalBuffer, dropped: u64) -> Vec<IntervalLine> {
+        let workload = Arc::clone(&self.workload);
+        let mut lines = Vec::new();
+        let own_phase = if buffer.during == Phase::Warmup { OpPhase::Warmup } else { OpPhase::Measure };
+        for (number, stream) in workload.streams.iter().enumerate() {
+            let recorded = &buffer.streams[number];
+            let names = stream.ops.iter().map(|op| op.kind.to_string());
+            for (name, slots) in names.zip(&recorded.ops) {
+                for phase in OpPhase::ALL {
+                    let slot = &slots[phase as usize];
+                    if phase == own_phase || !is_empty(slot) {
+                        let line = self.op_line(buffer, &stream.name, &name, phase, slot);
+                        lines.push(IntervalLine::Op(line));
+                    }
+                }
+            }
+            if stream.watch().is_some() {
+                let (slots, after_ack) =
+                    std::mem::replace(&mut self.deliveries[number], (Default::default(), AfterAck::new()));
+                for phase in OpPhase::ALL {
+                    let slot = &slots[phase as usize];
+                    if phase == own_phase || !is_empty(slot) {
+                        let line = self.op_line(buffer, &stream.name, WATCH_DELIVERY, phase, slot);
+                        lines.push(IntervalLine::Op(line));
+                    }
+                }
+                lines.push(IntervalLine::Watch(WatchLine {
+                    interval: buffer.number,
+                    start_ns: buffer.start_ns,
+                    end_ns: buffer.end_ns,
+                    during: buffer.during,
+                    stream: stream.name.clone(),
+                    armed: recorded.watch.armed,
+                    events: recorded.watch.events,
+                    matched: slots.iter().map(|s| s.ok).sum(),
+                    unmatched: self.unmatched[number],
+                    merged: recorded.watch.merged,
+                    lost: recorded.watch.lost,
+                    duplicate: recorded.watch.duplicate,
+                    interrupted: recorded.watch.interrupted,
+                    dropped: buffer.rows_dropped + dropped,
+                    after_ack_ns: Quantiles::from_signed(&after_ack.after, &after_ack.before),
+                }));
+                self.deliveries[number] = (slots, after_ack);
+            }
+            lines.push(IntervalLine::Stream(StreamLine {
+                interval: buffer.number,
+                start_ns: buffer.start_ns,
+                end_ns: buffer.end_ns,
+                during: buffer.during,
+                stream: stream.name.clone(),
+                warmup: recorded.counts[OpPhase::Warmup as usize],
+                measure: recorded.counts[OpPhase::Measure as usize],
+                waiting: recorded.waiting,
+                in_flight: recorded.in_flight,
+                requests: recorded.requests,
+            }));
+        }
+        self.all.reset();
+        buffer.lag.iter().for_each(|lag| add(&mut self.all, lag));
+        lines.push(IntervalLine::Generator(GeneratorLine {
+            interval: buffer.number,
+            start_ns: buffer.start_ns,
+            end_ns: buffer.end_ns,
+            during: buffer.during,
+            workers: buffer.workers.clone(),
+            lag_ns: Quantiles::from_histogram(&self.all),
+            measured_lag_ns: Quantiles::from_histogram(&buffer.lag[OpPhase::Measure as usize]),
+            in_flight_op_ns: buffer.in_flight_op_ns,
+            waiting_op_ns: buffer.waiting_op_ns,
+            departed: buffer.departed,
+            departed_sent: buffer.departed_sent,
+            service_sum_ns: buffer.service_sum_ns,
+            response_sum_ns: buffer.response_sum_ns,
+        }));
+        lines
+    }
+
+    fn op_line(
+        &mut self,
+        buffer: &IntervalBuffer,
+        stream: &str,
+        op: &str,
+        phase: OpPhase,
+        slot: &OpSlot,
+    ) -> OpLine {
+        let none = || Quantiles::default();
+        let of_ok = slot.of_ok.as_deref();
+        self.all.reset();
+        self.censored.reset();
+        for histogram in of_ok.iter().map(|t| &t.response).chain(slot.of_failed.as_deref()) {
+            add(&mut self.all, histogram);
+        }
+        for histogram in [&slot.of_unknown, &slot.of_shed].into_iter().flatten() {
+            add(&mut self.censored, histogram);
+        }
+        OpLine {
+            interval: buffer.number,
+            start_ns: buffer.start_ns,
+            end_ns: buffer.end_ns,
+            during: buffer.during,
+            phase,
+            stream: stream.to_owned(),
+            op: op.to_owned(),
+            ok: slot.ok,
+            failed: slot.failed.iter().map(|(code, n)| ((self.error_name)(*code).into_owned(), *n)).collect(),
+            unknown: slot.unknown,
+            shed: slot.shed,
+            late: slot.late,
+            in_flight_at_send_sum: slot.in_flight_at_send.0,
+            in_flight_at_send_max: slot.in_flight_at_send.1,
+            in_flight_at_send_count: slot.in_flight_at_send.2,
+            value_bytes: slot.value_bytes,
+            wait_ns: of_ok.map_or_else(none, |t| Quantiles::from_histogram(&t.wait)),
+            service_ns: of_ok.map_or_else(none, |t| Quantiles::from_histogram(&t.service)),
+            response_ns: Quantiles::from_histograms(&self.all, &self.censored),
+        }
+    }
+
+    fn write_record(&mut self, buffer: &IntervalBuffer, lines: &[IntervalLine]) -> Result<(), WriteError> {
+        let record = Arc::clone(&self.record);
+        let mut record = record.lock().unwrap_or_else(PoisonError::into_inner);
+        buffer.events.iter().try_for_each(|event| record.event(event))?;
+        if buffer.events_dropped > 0 {
+            let text =
+                format!("{} events of one interval did not fit and were dropped", buffer.events_dropped);
+            record.event(&Event { t_ns: buffer.end_ns, kind: EventKind::Warning { text } })?;
+        }
+        let measure = OpPhase::Measure as usize;
+        let workload = Arc::clone(&self.workload);
+        for (number, stream) in workload.streams.iter().enumerate() {
+            for (op, slots) in stream.ops.iter().zip(&buffer.streams[number].ops) {
+                let tag = format!("{}.{}", stream.name, op.kind);
+                write_slot(&mut record, &tag, buffer, &slots[measure], &mut self.all);
+            }
+            if stream.watch().is_some() {
+                let (slots, after_ack) = &self.deliveries[number];
+                let tag = format!("{}.{WATCH_DELIVERY}", stream.name);
+                write_slot(&mut record, &tag, buffer, &slots[measure], &mut self.all);
+                for (name, histogram) in [("after_ack", &after_ack.after), ("before_ack", &after_ack.before)]
+                {
+                    if !histogram.is_empty() {
+                        let tag = format!("{tag}.ok.{name}");
+                        record.histogram(&tag, buffer.start_ns, buffer.end_ns, histogram);
+                    }
+                }
+            }
+        }
+        if !buffer.lag[measure].is_empty() {
+            record.histogram("generator.lag", buffer.start_ns, buffer.end_ns, &buffer.lag[measure]);
+        }
+        record.flush_histograms()?;
+        record.intervals(lines)
+    }
+
+    /// Writes which keys each stream used.
+    fn write_keys(&mut self) {
+        let lines: Vec<IntervalLine> = self
+            .workload
+            .streams
+            .iter()
+            .zip(&mut self.key_counts)
+            .filter(|(_, counts)| counts.iter().any(|c| *c > 0))
+            .map(|(stream, counts)| IntervalLine::Keys(keys_line(&stream.name, counts)))
+            .collect();
+        if self.error.is_none() {
+            let result = self.record.lock().unwrap_or_else(PoisonError::into_inner).intervals(&lines);
+            self.note(result);
+        }
+    }
+}
+
+/// Name of the op that watch streams have.
+pub(super) const WATCH_DELIVERY: &str = "watch_delivery";
+
+fn is_empty(slot: &OpSlot) -> bool {
+    slot.ok + slot.unknown + slot.shed == 0 && slot.failed.is_empty()
+}
+
+fn write_slot(
+    record: &mut RecordWriter,
+    tag: &str,
+    buffer: &IntervalBuffer,
+    slot: &OpSlot,
+    all: &mut Histogram<u64>,
+) {
+    let (start_ns, end_ns) = (buffer.start_ns, buffer.end_ns);
+    all.reset();
+    let mut write = |name: &str, histogram: &Histogram<u64>| {
+        if !histogram.is_empty() {
+            record.histogram(&format!("{tag}.{name}"), start_ns, end_ns, histogram);
+        }
+    };
+    if let Some(times) = &slot.of_ok {
+        write("ok.wait", &times.wait);
+        write("ok.service", &times.service);
+        write("ok.response", &times.response);
+        add(all, &times.response);
+    }
+    let others = [("failed", &slot.of_failed), ("unknown", &slot.of_unknown), ("shed", &slot.of_shed)];
+    for (name, histogram) in others {
+        if let Some(histogram) = histogram {
+            write(&format!("{name}.response"), histogram);
+            add(all, histogram);
+        }
+    }
+    write("all.response", all);
+}
+
+/// How the ops were spread over the keys.
+fn keys_line(stream: &str, counts: &mut [u32]) -> KeysLine {
+    counts.sort_unstable_by(|a, b| b.cmp(a));
+    let total: u64 = counts.iter().map(|c| u64::from(*c)).sum();
+    let share = |percent: usize| {
+        let keys = (counts.len() * percent / 100).max(1);
+        counts[..keys].iter().map(|c| u64::from(*c)).sum::<u64>() as f64 / total as f64
+    };
+    KeysLine {
+        stream: stream.to_owned(),
+        keys: counts.len() as u64,
+        ops: total,
+        touched: counts.iter().filter(|c| **c > 0).count() as u64,
+        hottest_share: f64::from(counts[0]) / total as f64,
+        top_1_percent_share: share(1),
+        top_10_percent_share: share(10),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_summed_up_by_share() {
+        let mut counts = vec![0; 200];
+        counts[7] = 50;
+        counts[8] = 30;
+        counts[100..118].fill(1);
+        counts[199] = 2;
+        let line = keys_line("a", &mut counts);
+        assert_eq!((line.keys, line.ops, line.touched), (200, 100, 21));
+        // The top 1 % are 2 keys, the top 10 % 20.
+        let shares = [line.hottest_share, line.top_1_percent_share, line.top_10_percent_share];
+        assert_eq!(shares, [0.5, 0.8, 0.99]);
+    }
+}

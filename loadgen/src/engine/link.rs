@@ -1,0 +1,363 @@
+//! A session's link to the system: it connects as the client policy says, reads what comes, and connects again.
+//!
+//! What the session is for is its [`Part`]'s affair: issuing ops, or watching.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use quorumeter_record::{EventKind, SessionChange};
+use quorumeter_targets::policy::{Attempts, Policy};
+use quorumeter_targets::session::{Attached, Identity, Timeouts};
+use quorumeter_targets::{Connection, ConnectionError, Driver, Sink};
+use rand::{RngExt as _, SeedableRng as _};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+use super::recorder::Recorder;
+use super::source::derive_seed;
+use super::worker::Shared;
+use crate::plan::Placement;
+
+/// What a session is for.
+pub(super) trait Part: 'static {
+    /// What it wants back with each op's end.
+    type Tag: Copy + 'static;
+
+    /// Submits what may go now.
+    fn fill(&mut self, connection: &mut impl Connection<Self::Tag>, recorder: &mut Recorder, now_ns: u64);
+
+    /// Takes what the connection tells. `connected` is false when the connection is being given up.
+    fn sink<'a>(&'a mut self, recorder: &'a mut Recorder, connected: bool) -> impl Sink<Self::Tag> + 'a;
+
+    /// There is a new connection; `same_session` when it continues the session.
+    fn attached(&mut self, same_session: bool, recorder: &mut Recorder, now_ns: u64);
+
+    /// The connection is gone, and its ops have ended.
+    fn detached(&mut self, recorder: &mut Recorder, now_ns: u64);
+}
+
+/// One session of one worker.
+pub(super) struct Link<D: Driver, P: Part> {
+    pub(super) stream: usize,
+    pub(super) number: u32,
+    pub(super) state: RefCell<State<D, P>>,
+    /// Something is to be looked at before the socket is ready again.
+    wake: Notify,
+    closing: Cell<bool>,
+}
+
+/// What changes.
+pub(super) struct State<D: Driver, P: Part> {
+    pub(super) connection: Option<D::Connection<P::Tag>>,
+    pub(super) part: P,
+    broken: Option<ConnectionError>,
+    requests_counted: u64,
+}
+
+impl<D: Driver, P: Part> State<D, P> {
+    /// Submits what may go, and hands it over.
+    pub(super) fn pump(&mut self, shared: &Shared<D>, stream: usize, now_ns: u64) {
+        let Some(connection) = &mut self.connection else { return };
+        if self.broken.is_some() {
+            return;
+        }
+        let mut recorder = shared.recorder.borrow_mut();
+        self.part.fill(connection, &mut recorder, now_ns);
+        let result = connection.flush(&shared.clock, &mut self.part.sink(&mut recorder, true));
+        let requests = connection.requests();
+        recorder.requests(stream, requests - self.requests_counted);
+        self.requests_counted = requests;
+        self.broken = result.err();
+    }
+}
+
+impl<D: Driver, P: Part> Link<D, P> {
+    pub(super) fn new(stream: usize, number: u32, part: P) -> Rc<Link<D, P>> {
+        Rc::new(Link {
+            stream,
+            number,
+            state: RefCell::new(State { connection: None, part, broken: None, requests_counted: 0 }),
+            wake: Notify::new(),
+            closing: Cell::new(false),
+        })
+    }
+
+    /// Submits what may go, and hands it over; to be called when something was added to what may.
+    pub(super) fn pump(&self, shared: &Shared<D>, now_ns: u64) {
+        let mut state = self.state.borrow_mut();
+        state.pump(shared, self.stream, now_ns);
+        let wants = state.broken.is_some() || state.connection.as_ref().is_some_and(Connection::wants_write);
+        if wants {
+            self.wake.notify_one();
+        }
+    }
+
+    /// To be called a few times per session timeout.
+    pub(super) fn keep_alive(&self, shared: &Shared<D>, now_ns: u64) {
+        let mut state = self.state.borrow_mut();
+        let Some(connection) = &mut state.connection else { return };
+        if let Err(e) = connection.keep_alive(now_ns) {
+            state.broken.get_or_insert(e);
+            self.wake.notify_one();
+            return;
+        }
+        drop(state);
+        self.pump(shared, now_ns);
+    }
+
+    /// Ends the session at the server.
+    pub(super) fn close(&self) {
+        self.closing.set(true);
+        self.wake.notify_one();
+    }
+
+    /// Ends the link at once: gives up what is in flight, and drops the connection.
+    pub(super) fn cut(&self, shared: &Shared<D>, now_ns: u64) {
+        self.give_up(shared, now_ns);
+        self.state.borrow_mut().connection = None;
+        self.close();
+    }
+
+    /// Gives up what the connection has in flight.
+    fn give_up(&self, shared: &Shared<D>, now_ns: u64) {
+        let mut state = self.state.borrow_mut();
+        let State { connection, part, requests_counted, .. } = &mut *state;
+        if let Some(connection) = connection {
+            let mut recorder = shared.recorder.borrow_mut();
+            connection.abandon(now_ns, &mut part.sink(&mut recorder, false));
+            recorder.requests(self.stream, connection.requests() - *requests_counted);
+            *requests_counted = connection.requests();
+        }
+    }
+
+    /// Connects, serves, connects again: until the session is closed, or the policy gives up.
+    pub(super) async fn run(self: Rc<Self>, shared: Rc<Shared<D>>) {
+        let stream = &shared.workload.streams[self.stream];
+        let seed = derive_seed(shared.workload.seed, self.stream, u64::from(self.number) | 1 << 40);
+        let mut generator = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let mut random = move || generator.random::<f64>();
+        let fixed = match &stream.placement {
+            Placement::All => Some((0..shared.driver.members().len()).collect()),
+            Placement::Numbers(numbers) => Some(numbers.iter().map(|n| *n as usize - 1).collect()),
+            Placement::Leader | Placement::Followers | Placement::Observers => None,
+        };
+        let mut dialler =
+            Dialler { shared: &shared, link: &self, fixed, identity: Identity::default(), last: None };
+        let members = dialler.fixed.as_ref().map_or(shared.driver.members().len(), Vec::len);
+        let first = self.number as usize % members;
+        let mut attempts = Attempts::new(stream.policy, members, first, &mut random);
+        let mut ever_connected = false;
+        while !self.closing.get() {
+            // A session that never had a connection tries on, whatever its policy.
+            if ever_connected && stream.policy == Policy::None {
+                return;
+            }
+            let attempt = attempts.next(&mut random);
+            let pause_ms = if ever_connected { attempt.pause_ms } else { attempt.pause_ms.min(100.0) };
+            tokio::select! {
+                () = sleep(Duration::from_micros((pause_ms * 1e3) as u64)), if pause_ms > 0.0 => {}
+                () = self.wake.notified(), if pause_ms > 0.0 => continue,
+                () = std::future::ready(()), if pause_ms == 0.0 => {}
+            }
+            let permit = match ever_connected {
+                true => None,
+                false => shared.first_connects.acquire().await.ok(),
+            };
+            match dialler.connect(attempt.member).await {
+                Ok(connection) => {
+                    attempts.succeeded();
+                    if !ever_connected {
+                        ever_connected = true;
+                        shared.note_connected();
+                    }
+                    drop(permit);
+                    let error = self.serve(&shared, connection).await;
+                    dialler.lost(error);
+                }
+                Err(pause) => sleep(pause).await,
+            }
+        }
+    }
+
+    /// Serves one connection to its end.
+    async fn serve(
+        &self,
+        shared: &Rc<Shared<D>>,
+        connection: D::Connection<P::Tag>,
+    ) -> (Option<ConnectionError>, Identity) {
+        let socket = connection.socket();
+        {
+            let mut state = self.state.borrow_mut();
+            state.requests_counted = 0;
+            state.broken = None;
+            state.connection = Some(connection);
+            state.pump(shared, self.stream, shared.clock.now_ns());
+        }
+        let mut closing = false;
+        let error = loop {
+            let wants_write = self.state.borrow().connection.as_ref().is_some_and(Connection::wants_write);
+            tokio::select! {
+                biased;
+                ready = socket.ready(wants_write) => if let Err(e) = ready {
+                    break Some(e.into());
+                },
+                () = self.wake.notified() => {}
+            }
+            let mut state = self.state.borrow_mut();
+            if let Some(error) = state.broken.take() {
+                break Some(error);
+            }
+            if state.connection.is_none() {
+                break None;
+            }
+            if self.closing.get() && !closing {
+                closing = true;
+                if let Some(connection) = &mut state.connection {
+                    connection.close_session();
+                }
+            }
+            if let Err(error) = self.receive(&mut state, shared) {
+                break if closing { None } else { Some(error) };
+            }
+            state.pump(shared, self.stream, shared.clock.now_ns());
+            if let Some(error) = state.broken.take() {
+                break Some(error);
+            }
+        };
+        let now_ns = shared.clock.now_ns();
+        self.give_up(shared, now_ns);
+        let mut state = self.state.borrow_mut();
+        let identity = state.connection.take().map(|c| c.identity()).unwrap_or_default();
+        state.part.detached(&mut shared.recorder.borrow_mut(), now_ns);
+        (error, identity)
+    }
+
+    fn receive(&self, state: &mut State<D, P>, shared: &Shared<D>) -> Result<(), ConnectionError> {
+        let State { connection, part, .. } = state;
+        let Some(connection) = connection else { return Ok(()) };
+        let mut recorder = shared.recorder.borrow_mut();
+        // One read per turn: the timer and the other sessions wait for this one.
+        connection.receive(&shared.clock, &mut part.sink(&mut recorder, true)).map(|_| ())
+    }
+}
+
+/// Makes a session's connections, and tells of them.
+struct Dialler<'a, D: Driver, P: Part> {
+    shared: &'a Rc<Shared<D>>,
+    link: &'a Link<D, P>,
+    /// Members that the session may use, unless its placement is by role.
+    fixed: Option<Vec<usize>>,
+    identity: Identity,
+    /// The member that served last.
+    last: Option<usize>,
+}
+
+/// The pause after an attempt that could not even be made.
+const NO_MEMBER_PAUSE: Duration = Duration::from_millis(50);
+
+impl<D: Driver, P: Part> Dialler<'_, D, P> {
+    /// Makes attempt number `place` of the current round. An error is how long to wait, beyond what the policy
+    /// says.
+    async fn connect(&mut self, place: usize) -> Result<D::Connection<P::Tag>, Duration> {
+        let shared = self.shared;
+        let stream = &shared.workload.streams[self.link.stream];
+        let candidates = self.candidates().await;
+        if candidates.is_empty() {
+            self.event(
+                None,
+                SessionChange::ConnectFailed,
+                "no member has the role that the stream asks for".into(),
+            );
+            return Err(NO_MEMBER_PAUSE);
+        }
+        let member = candidates[place % candidates.len()];
+        let timeouts = Timeouts {
+            session_ms: stream.session_timeout_ms,
+            connect_ms: stream.policy.connect_timeout_ms(
+                if self.identity.timeout_ms > 0 {
+                    self.identity.timeout_ms
+                } else {
+                    stream.session_timeout_ms
+                },
+                candidates.len(),
+            ),
+            read_share: stream.policy.read_share(),
+        };
+        let (stream_number, session) = (self.link.stream, self.link.number);
+        let result = shared
+            .driver
+            .connect::<P::Tag>(stream_number, session, member, &self.identity, timeouts, shared.clock)
+            .await;
+        match result {
+            Ok((Attached::Expired, _)) | Ok((_, None)) => {
+                self.event(Some(member), SessionChange::Expired, String::new());
+                self.identity = Identity::default();
+                Err(Duration::ZERO)
+            }
+            Ok((attached, Some(connection))) => {
+                self.identity = connection.identity();
+                let change = match attached {
+                    Attached::Again if self.last == Some(member) => SessionChange::Reattached,
+                    Attached::Again => SessionChange::Moved,
+                    _ => SessionChange::Connected,
+                };
+                self.event(Some(member), change, String::new());
+                self.last = Some(member);
+                let same = attached == Attached::Again;
+                let now_ns = shared.clock.now_ns();
+                let mut recorder = shared.recorder.borrow_mut();
+                self.link.state.borrow_mut().part.attached(same, &mut recorder, now_ns);
+                Ok(connection)
+            }
+            Err(error) => {
+                shared.note_connect_failure(member, &error);
+                self.event(Some(member), SessionChange::ConnectFailed, error.to_string());
+                Err(Duration::ZERO)
+            }
+        }
+    }
+
+    fn lost(&mut self, (error, identity): (Option<ConnectionError>, Identity)) {
+        self.identity = identity;
+        if let Some(error) = error {
+            self.event(self.last, SessionChange::Lost, error.to_string());
+        }
+    }
+
+    async fn candidates(&self) -> Vec<usize> {
+        if let Some(fixed) = &self.fixed {
+            return fixed.clone();
+        }
+        let wanted: &[&str] = match self.shared.workload.streams[self.link.stream].placement {
+            Placement::Leader => &["leader", "standalone"],
+            Placement::Followers => &["follower"],
+            Placement::Observers => &["observer"],
+            Placement::All | Placement::Numbers(_) => &[],
+        };
+        let mut found = Vec::new();
+        for member in 0..self.shared.driver.members().len() {
+            if self.shared.driver.role(member).await.is_some_and(|role| wanted.contains(&role.as_str())) {
+                found.push(member);
+            }
+        }
+        found
+    }
+
+    fn event(&self, member: Option<usize>, change: SessionChange, cause: String) {
+        let shared = self.shared;
+        let kind = EventKind::Session {
+            stream: shared.workload.streams[self.link.stream].name.clone(),
+            session: self.link.number,
+            change,
+            member: member.map(|m| shared.driver.members()[m].address.to_string()).unwrap_or_default(),
+            session_id: match self.identity.session_id {
+                0 => String::new(),
+                id => format!("{id:016x}"),
+            },
+            cause,
+        };
+        shared.recorder.borrow_mut().event(shared.clock.now_ns(), kind);
+    }
+}

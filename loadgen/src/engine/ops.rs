@@ -1,0 +1,248 @@
+//! Sessions that issue ops.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use quorumeter_targets::session::WatchEvent;
+use quorumeter_targets::{Completion, Connection, Operation, Outcome, Sink};
+
+use super::join::WriteRow;
+use super::link::Part;
+use super::recorder::{Recorder, Tag};
+use super::source::OpSource;
+use super::timeline::Timeline;
+
+/// An op whose time has come and that waits to be submitted.
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    op: Operation,
+    tag: Tag,
+}
+
+/// The ops of one session: what waits, and where more come from.
+pub(super) struct OpsPart {
+    source: OpSource,
+    waiting: VecDeque<Waiting>,
+    /// Ops in flight, at most.
+    depth: usize,
+    /// Ops waiting, at most; `None` in a closed loop, where no more than `depth` can wait.
+    backlog: Option<usize>,
+    stream: u16,
+    timeline: Arc<Timeline>,
+    /// How many of the dataset's first nodes somebody watches, and how many nodes there are.
+    watched: u32,
+    nodes: u32,
+    /// How often each node was used by ops of the measured window.
+    key_counts: Rc<KeyCounts>,
+    /// Whether an op that is released now can be submitted at once, as far as is known.
+    connected: bool,
+}
+
+/// How often each node of the dataset was used, by one stream on one worker.
+pub(super) struct KeyCounts {
+    counts: Vec<std::cell::Cell<u32>>,
+}
+
+impl KeyCounts {
+    pub(super) fn new(nodes: u32) -> Rc<KeyCounts> {
+        Rc::new(KeyCounts { counts: vec![std::cell::Cell::new(0); nodes as usize] })
+    }
+
+    #[inline]
+    fn add(&self, key: u32) {
+        let count = &self.counts[key as usize];
+        count.set(count.get().saturating_add(1));
+    }
+
+    pub(super) fn take(&self) -> Vec<u32> {
+        self.counts.iter().map(std::cell::Cell::take).collect()
+    }
+}
+
+/// What a session's ops have in common.
+pub(super) struct OpsSettings {
+    pub(super) depth: usize,
+    pub(super) backlog: Option<usize>,
+    pub(super) stream: u16,
+    pub(super) watched: u32,
+    pub(super) nodes: u32,
+}
+
+impl OpsPart {
+    pub(super) fn new(
+        source: OpSource,
+        settings: &OpsSettings,
+        timeline: Arc<Timeline>,
+        key_counts: Rc<KeyCounts>,
+    ) -> OpsPart {
+        OpsPart {
+            source,
+            waiting: VecDeque::with_capacity(settings.depth),
+            depth: settings.depth,
+            backlog: settings.backlog,
+            stream: settings.stream,
+            timeline,
+            watched: settings.watched,
+            nodes: settings.nodes,
+            key_counts,
+            connected: false,
+        }
+    }
+
+    /// Whether nothing waits.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// An op's time has come. `open_ops` counts what the connection has not ended.
+    #[inline]
+    pub(super) fn release(
+        &mut self,
+        intended_ns: u64,
+        now_ns: u64,
+        open_ops: usize,
+        recorder: &mut Recorder,
+    ) {
+        let (op_place, op) = self.source.next_op();
+        let phase = self.timeline.phase_of_op(intended_ns);
+        let at_once = self.connected && self.waiting.len() + open_ops < self.depth;
+        let tag = Tag { intended_ns, stream: self.stream, op: op_place as u8, phase, late: !at_once };
+        recorder.released(&tag, now_ns, self.backlog.is_some());
+        if phase == quorumeter_record::OpPhase::Measure {
+            self.count_keys(op);
+        }
+        if self.backlog.is_some_and(|limit| self.waiting.len() >= limit)
+            && let Some(oldest) = self.waiting.pop_front()
+        {
+            recorder.shed(&oldest.tag, now_ns);
+        }
+        self.waiting.push_back(Waiting { op, tag });
+    }
+
+    /// A closed loop's ops begin: every slot is free.
+    pub(super) fn open_slots(&mut self, start_ns: u64, now_ns: u64, recorder: &mut Recorder) {
+        for _ in 0..self.depth {
+            self.release(start_ns, now_ns, 0, recorder);
+        }
+    }
+
+    /// Drops all that waits.
+    pub(super) fn shed_all(&mut self, now_ns: u64, recorder: &mut Recorder) {
+        while let Some(waiting) = self.waiting.pop_front() {
+            recorder.shed(&waiting.tag, now_ns);
+        }
+    }
+
+    fn count_keys(&self, op: Operation) {
+        match op {
+            Operation::Read { key }
+            | Operation::ReadFresh { key }
+            | Operation::ReadStrongest { key }
+            | Operation::Exists { key }
+            | Operation::List { key }
+            | Operation::Write { key, .. }
+            | Operation::WriteCas { key, .. }
+            | Operation::Sync { key } => self.key_counts.add(key),
+            Operation::Multi { key, count, .. } => {
+                for i in 0..u32::from(count) {
+                    self.key_counts.add(wrapped(key, i, self.nodes));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Notes an acknowledged write for those who watch its nodes.
+    #[inline]
+    fn log_write(&self, tag: &Tag, op: Operation, completion: &Completion, recorder: &mut Recorder) {
+        let (key, count) = match op {
+            Operation::Write { key, .. } | Operation::WriteCas { key, .. } => (key, 1),
+            Operation::Multi { key, count, .. } => (key, u32::from(count)),
+            _ => return,
+        };
+        for i in 0..count {
+            let key = wrapped(key, i, self.nodes);
+            if key < self.watched {
+                recorder.write_row(WriteRow {
+                    key,
+                    zxid: completion.zxid,
+                    intended_ns: tag.intended_ns,
+                    sent_ns: completion.sent_ns,
+                    acked_ns: completion.done_ns,
+                    phase: tag.phase,
+                });
+            }
+        }
+    }
+}
+
+fn wrapped(key: u32, i: u32, nodes: u32) -> u32 {
+    ((u64::from(key) + u64::from(i)) % u64::from(nodes)) as u32
+}
+
+impl Part for OpsPart {
+    type Tag = Tag;
+
+    #[inline]
+    fn fill(&mut self, connection: &mut impl Connection<Tag>, _: &mut Recorder, _: u64) {
+        while connection.open_ops() < self.depth {
+            let Some(waiting) = self.waiting.pop_front() else { break };
+            connection.submit(waiting.op, waiting.tag);
+        }
+    }
+
+    fn sink<'a>(&'a mut self, recorder: &'a mut Recorder, connected: bool) -> impl Sink<Tag> + 'a {
+        self.connected &= connected;
+        OpsSink { part: self, recorder, returned: 0 }
+    }
+
+    fn attached(&mut self, same_session: bool, _: &mut Recorder, _: u64) {
+        self.connected = true;
+        if !same_session {
+            self.source.session_gone();
+        }
+    }
+
+    fn detached(&mut self, _: &mut Recorder, _: u64) {
+        self.connected = false;
+    }
+}
+
+/// Takes what one connection tells.
+struct OpsSink<'a> {
+    part: &'a mut OpsPart,
+    recorder: &'a mut Recorder,
+    /// Ops that came back unsent, which go to the front again in their order.
+    returned: usize,
+}
+
+impl Sink<Tag> for OpsSink<'_> {
+    #[inline]
+    fn sent(&mut self, tag: &Tag, sent_ns: u64, in_flight: u64) {
+        self.recorder.sent(tag, sent_ns, in_flight);
+    }
+
+    #[inline]
+    fn done(&mut self, tag: Tag, op: Operation, completion: Completion) {
+        self.recorder.done(&tag, &completion);
+        if completion.outcome == Outcome::Ok {
+            self.part.source.succeeded(op, completion.number);
+            if self.part.watched > 0 {
+                self.part.log_write(&tag, op, &completion, self.recorder);
+            }
+        }
+        // In a closed loop a reply starts the next op.
+        if self.part.backlog.is_none() && completion.done_ns < self.part.timeline.end_ns() {
+            self.part.release(completion.done_ns, completion.done_ns, 0, self.recorder);
+        }
+    }
+
+    fn not_sent(&mut self, mut tag: Tag, op: Operation) {
+        tag.late = true;
+        self.part.waiting.insert(self.returned, Waiting { op, tag });
+        self.returned += 1;
+    }
+
+    fn event(&mut self, _: WatchEvent) {}
+}

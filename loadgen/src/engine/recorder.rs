@@ -1,0 +1,295 @@
+//! The recorder of one worker: counts and histograms of the current interval, swapped whole at its end.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
+
+use quorumeter_record::{Event, EventKind, OpPhase, WorkerUse};
+use quorumeter_targets::clock::thread_cpu_ns;
+use quorumeter_targets::{Completion, Outcome};
+
+use super::aggregate::Message;
+use super::buffer::{IntervalBuffer, MAX_EVENTS, MAX_ROWS, Shape, WatchCounts, record, record_in};
+use super::join::{NoticeRow, WriteRow};
+use super::timeline::Timeline;
+
+/// What the recorder must know of an op, from its release to its end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tag {
+    pub(super) intended_ns: u64,
+    pub(super) stream: u16,
+    pub(super) op: u8,
+    pub(super) phase: OpPhase,
+    /// Whether it waited in the backlog.
+    pub(super) late: bool,
+}
+
+/// Records what one worker does.
+///
+/// Every method that takes a time first closes the intervals that have ended by then, so that what happens at a
+/// time is in that time's interval whichever task notices first.
+pub(super) struct Recorder {
+    worker: usize,
+    timeline: Arc<Timeline>,
+    shape: Shape,
+    buffer: Box<IntervalBuffer>,
+    /// Nothing is recorded before the load begins.
+    begun: bool,
+    last_ns: u64,
+    cpu_ns: u64,
+    in_flight: u64,
+    waiting: u64,
+    /// Gauges of each stream: waiting, in flight, watches set.
+    gauges: Vec<(u64, u64, u64)>,
+    out: Sender<Message>,
+    back: Receiver<Box<IntervalBuffer>>,
+}
+
+impl Recorder {
+    pub(super) fn new(
+        worker: usize,
+        timeline: Arc<Timeline>,
+        shape: Shape,
+        out: Sender<Message>,
+        back: Receiver<Box<IntervalBuffer>>,
+    ) -> Recorder {
+        Recorder {
+            worker,
+            timeline,
+            buffer: IntervalBuffer::new(&shape),
+            begun: false,
+            last_ns: 0,
+            cpu_ns: 0,
+            in_flight: 0,
+            waiting: 0,
+            gauges: vec![(0, 0, 0); shape.streams()],
+            shape,
+            out,
+            back,
+        }
+    }
+
+    /// Which worker this is the recorder of.
+    pub(super) fn worker(&self) -> usize {
+        self.worker
+    }
+
+    /// The first interval begins.
+    pub(super) fn begin(&mut self, start_ns: u64) {
+        self.begun = true;
+        self.last_ns = start_ns;
+        self.open(0, start_ns);
+        self.cpu_ns = thread_cpu_ns();
+    }
+
+    fn open(&mut self, number: u32, start_ns: u64) {
+        self.buffer.number = number;
+        self.buffer.start_ns = start_ns;
+        self.buffer.during = self.timeline.phase_at(start_ns);
+    }
+
+    /// The clock shows `now_ns`.
+    #[inline]
+    pub(super) fn advance(&mut self, now_ns: u64) {
+        if !self.begun || now_ns <= self.last_ns {
+            return;
+        }
+        loop {
+            let end_ns = self.timeline.interval_end(self.buffer.start_ns);
+            if now_ns < end_ns {
+                break;
+            }
+            self.integrate(end_ns);
+            self.close(end_ns);
+        }
+        self.integrate(now_ns);
+    }
+
+    #[inline]
+    fn integrate(&mut self, to_ns: u64) {
+        // A boundary that was drawn nearer may lie behind what was integrated already.
+        let passed_ns = to_ns.saturating_sub(self.last_ns);
+        self.buffer.in_flight_op_ns += self.in_flight * passed_ns;
+        self.buffer.waiting_op_ns += self.waiting * passed_ns;
+        self.last_ns = self.last_ns.max(to_ns);
+    }
+
+    #[cold]
+    fn close(&mut self, end_ns: u64) {
+        let number = self.buffer.number;
+        self.send(end_ns);
+        self.open(number + 1, end_ns);
+    }
+
+    fn send(&mut self, end_ns: u64) {
+        let cpu_ns = thread_cpu_ns();
+        let buffer = &mut self.buffer;
+        buffer.end_ns = end_ns;
+        buffer.workers.push(WorkerUse { cpu_ns: cpu_ns - self.cpu_ns, wall_ns: end_ns - buffer.start_ns });
+        self.cpu_ns = cpu_ns;
+        for (stream, (waiting, in_flight, armed)) in buffer.streams.iter_mut().zip(&self.gauges) {
+            stream.waiting = *waiting;
+            stream.in_flight = *in_flight;
+            stream.watch.armed = *armed;
+        }
+        let next = self.back.try_recv().unwrap_or_else(|_| IntervalBuffer::new(&self.shape));
+        let full = std::mem::replace(&mut self.buffer, next);
+        // Without an aggregator the run is being torn down, and nothing is to be recorded.
+        let _ = self.out.send(Message::Interval { worker: self.worker, buffer: full });
+    }
+
+    /// Closes the last interval, which may be short.
+    pub(super) fn finish(&mut self, now_ns: u64) {
+        if self.begun {
+            self.advance(now_ns);
+            let end_ns = now_ns.max(self.buffer.start_ns);
+            self.buffer.last = true;
+            self.send(end_ns);
+            self.begun = false;
+        }
+    }
+
+    /// An op's time has come. `lag` says whether there is a schedule that it can be late on.
+    #[inline]
+    pub(super) fn released(&mut self, tag: &Tag, now_ns: u64, lag: bool) {
+        self.advance(now_ns);
+        let lag_ns = now_ns.saturating_sub(tag.intended_ns);
+        if lag {
+            record(&mut self.buffer.lag[tag.phase as usize], lag_ns);
+        }
+        self.buffer.streams[usize::from(tag.stream)].counts[tag.phase as usize].scheduled += 1;
+        self.waiting += 1;
+        self.gauges[usize::from(tag.stream)].0 += 1;
+        // It has been waiting since its intended time.
+        self.buffer.waiting_op_ns += lag_ns;
+    }
+
+    /// An op's last byte goes.
+    #[inline]
+    pub(super) fn sent(&mut self, tag: &Tag, sent_ns: u64, in_flight: u64) {
+        self.advance(sent_ns);
+        self.buffer.streams[usize::from(tag.stream)].counts[tag.phase as usize].sent += 1;
+        let slot = self.buffer.slot(usize::from(tag.stream), usize::from(tag.op), tag.phase);
+        slot.in_flight_at_send.0 += in_flight;
+        slot.in_flight_at_send.1 = slot.in_flight_at_send.1.max(in_flight);
+        slot.in_flight_at_send.2 += 1;
+        self.waiting -= 1;
+        self.in_flight += 1;
+        let gauges = &mut self.gauges[usize::from(tag.stream)];
+        gauges.0 -= 1;
+        gauges.1 += 1;
+    }
+
+    /// A sent op has ended.
+    #[inline]
+    pub(super) fn done(&mut self, tag: &Tag, completion: &Completion) {
+        self.advance(completion.done_ns);
+        // A worker reads its clock in the order intended, sent, done, so nothing is ever clamped here.
+        debug_assert!(tag.intended_ns <= completion.sent_ns && completion.sent_ns <= completion.done_ns);
+        let response_ns = completion.done_ns.saturating_sub(tag.intended_ns);
+        let service_ns = completion.done_ns.saturating_sub(completion.sent_ns);
+        self.in_flight -= 1;
+        self.gauges[usize::from(tag.stream)].1 -= 1;
+        self.buffer.departed += 1;
+        self.buffer.departed_sent += 1;
+        self.buffer.service_sum_ns += service_ns;
+        self.buffer.response_sum_ns += response_ns;
+        let stream = &mut self.buffer.streams[usize::from(tag.stream)];
+        let counts = &mut stream.counts[tag.phase as usize];
+        let slot = &mut stream.ops[usize::from(tag.op)][tag.phase as usize];
+        slot.late += u64::from(tag.late);
+        match completion.outcome {
+            Outcome::Ok => {
+                counts.ok += 1;
+                slot.ok += 1;
+                if let Some(bytes) = completion.value_bytes {
+                    slot.value_bytes.add(u64::from(bytes));
+                }
+                let times = slot.ok_times();
+                record(&mut times.wait, completion.sent_ns.saturating_sub(tag.intended_ns));
+                record(&mut times.service, service_ns);
+                record(&mut times.response, response_ns);
+            }
+            Outcome::Failed(code) => {
+                counts.failed += 1;
+                slot.count_failed(code, 1);
+                record_in(&mut slot.of_failed, response_ns);
+            }
+            Outcome::Unknown => {
+                counts.unknown += 1;
+                slot.unknown += 1;
+                record_in(&mut slot.of_unknown, response_ns);
+            }
+        }
+    }
+
+    /// A waiting op is dropped.
+    pub(super) fn shed(&mut self, tag: &Tag, now_ns: u64) {
+        self.advance(now_ns);
+        let response_ns = now_ns.saturating_sub(tag.intended_ns);
+        self.waiting -= 1;
+        self.gauges[usize::from(tag.stream)].0 -= 1;
+        self.buffer.departed += 1;
+        self.buffer.response_sum_ns += response_ns;
+        let stream = &mut self.buffer.streams[usize::from(tag.stream)];
+        stream.counts[tag.phase as usize].shed += 1;
+        let slot = &mut stream.ops[usize::from(tag.op)][tag.phase as usize];
+        slot.shed += 1;
+        slot.late += u64::from(tag.late);
+        record_in(&mut slot.of_shed, response_ns);
+    }
+
+    /// Request frames went.
+    #[inline]
+    pub(super) fn requests(&mut self, stream: usize, n: u64) {
+        self.buffer.streams[stream].requests += n;
+    }
+
+    /// Something happened.
+    pub(super) fn event(&mut self, t_ns: u64, kind: EventKind) {
+        self.advance(t_ns);
+        if self.buffer.events.len() < MAX_EVENTS {
+            self.buffer.events.push(Event { t_ns, kind });
+        } else {
+            self.buffer.events_dropped += 1;
+        }
+    }
+
+    /// The events that were recorded before the load began.
+    pub(super) fn take_early_events(&mut self) -> Vec<Event> {
+        if self.begun { Vec::new() } else { std::mem::take(&mut self.buffer.events) }
+    }
+
+    /// A write of watched nodes was acknowledged.
+    #[inline]
+    pub(super) fn write_row(&mut self, row: WriteRow) {
+        if self.buffer.writes.len() < MAX_ROWS {
+            self.buffer.writes.push(row);
+        } else {
+            self.buffer.rows_dropped += 1;
+        }
+    }
+
+    /// A watcher was told of a change.
+    #[inline]
+    pub(super) fn notice_row(&mut self, row: NoticeRow) {
+        self.advance(row.received_ns);
+        if self.buffer.notices.len() < MAX_ROWS {
+            self.buffer.notices.push(row);
+        } else {
+            self.buffer.rows_dropped += 1;
+        }
+    }
+
+    /// The watchers' counts of a stream.
+    #[inline]
+    pub(super) fn watch(&mut self, stream: usize) -> &mut WatchCounts {
+        &mut self.buffer.streams[stream].watch
+    }
+
+    /// So many watches more (or less) are set.
+    #[inline]
+    pub(super) fn armed(&mut self, stream: usize, change: i64) {
+        let armed = &mut self.gauges[stream].2;
+        *armed = armed.saturating_add_signed(change);
+    }
+}

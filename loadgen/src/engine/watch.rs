@@ -1,0 +1,282 @@
+//! Sessions that watch.
+//!
+//! What a watcher missed is told by the node's own version, which every write raises by one. It is read when the
+//! watch is set and again later, on the same connection, where an event always comes before the reply that would
+//! show its change. So, with v the version:
+//!
+//! | kind | when | count |
+//! |---|---|---|
+//! | one-shot | set again after an event: v₀ → v₁ | merged += v₁ − v₀ − 1, or duplicate += 1 if v₁ = v₀ |
+//! | one-shot | set and unfired at the end: v₀ → v₁ | if v₁ > v₀: lost += 1, merged += v₁ − v₀ − 1 |
+//! | persistent | at the end, e events since it was set: v₀ → v₁ | lost or duplicate += the difference of v₁ − v₀ and e |
+//!
+//! This holds for writes whose outcome is unknown and for writers elsewhere, too.
+
+use std::collections::VecDeque;
+
+use quorumeter_targets::session::WatchEvent;
+use quorumeter_targets::{Completion, Connection, Operation, Outcome, Sink};
+
+use super::join::NoticeRow;
+use super::link::Part;
+use super::recorder::Recorder;
+use crate::plan::{Watch, WatchKind};
+
+/// The watches of one session.
+pub(super) struct WatchPart {
+    stream: usize,
+    /// The session's number: tells watchers of the same node apart.
+    session: u32,
+    kind: WatchKind,
+    depth: usize,
+    /// By key, ascending.
+    watches: Vec<KeyWatch>,
+    /// Places of watches that are to be set, or read a last time.
+    to_submit: VecDeque<u32>,
+    /// The nodes are there: watches may be set.
+    enabled: bool,
+    ending: bool,
+}
+
+/// One watch on one node.
+#[derive(Debug, Clone, Copy)]
+struct KeyWatch {
+    key: u32,
+    state: WatchState,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum WatchState {
+    /// Not set. `after` is the version at which it was set before it fired, if it fired.
+    Unset { after: Option<i32> },
+    /// Set when the node had this version; so many events since. `zxid` is that of the reply which said so.
+    Armed { version: i32, events: i64, zxid: i64 },
+    /// Everything that is owed on it has been found out.
+    Settled,
+}
+
+/// What a request of a watcher is for: the place of its watch.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WatchTag {
+    place: u32,
+    last_read: bool,
+}
+
+impl WatchPart {
+    /// The watches of session number `session` of `sessions`.
+    pub(super) fn new(stream: usize, session: u32, sessions: u32, watch: Watch, depth: usize) -> WatchPart {
+        // Path p is watched by the sessions p·w, p·w + 1, … of w watchers, modulo the sessions.
+        let watches: Vec<KeyWatch> = (0..watch.paths)
+            .filter(|p| {
+                let first = u64::from(*p) * u64::from(watch.watchers) % u64::from(sessions);
+                let distance = (u64::from(session) + u64::from(sessions) - first) % u64::from(sessions);
+                distance < u64::from(watch.watchers)
+            })
+            .map(|key| KeyWatch { key, state: WatchState::Unset { after: None } })
+            .collect();
+        WatchPart {
+            stream,
+            session,
+            kind: watch.kind,
+            depth,
+            watches,
+            to_submit: VecDeque::new(),
+            enabled: false,
+            ending: false,
+        }
+    }
+
+    /// The nodes are there: the watches are to be set.
+    pub(super) fn enable(&mut self) {
+        if !self.enabled {
+            self.enabled = true;
+            self.to_submit = (0..self.watches.len() as u32).collect();
+        }
+    }
+
+    /// Whether every watch is set.
+    pub(super) fn is_armed(&self) -> bool {
+        self.watches.iter().all(|w| matches!(w.state, WatchState::Armed { .. }))
+    }
+
+    /// All writers have ended: what is owed is to be found out.
+    pub(super) fn end(&mut self) {
+        self.ending = true;
+        for (place, watch) in self.watches.iter().enumerate() {
+            if matches!(watch.state, WatchState::Armed { .. }) {
+                self.to_submit.push_back(place as u32);
+            }
+        }
+    }
+
+    /// Whether that has been found out, of all watches that are or will be set.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ending
+            && self
+                .watches
+                .iter()
+                .all(|w| matches!(w.state, WatchState::Settled | WatchState::Unset { after: None }))
+    }
+
+    fn place(&self, key: u32) -> Option<usize> {
+        self.watches.binary_search_by_key(&key, |w| w.key).ok()
+    }
+
+    /// The reply that set a watch: the node has this version.
+    fn set(&mut self, place: u32, completion: &Completion, recorder: &mut Recorder) {
+        let watch = &mut self.watches[place as usize];
+        let WatchState::Unset { after } = watch.state else { return };
+        let version = completion.version;
+        watch.state = WatchState::Armed { version, events: 0, zxid: completion.zxid };
+        recorder.armed(self.stream, 1);
+        if let Some(after) = after {
+            let writes = i64::from(version) - i64::from(after);
+            let counts = recorder.watch(self.stream);
+            if writes >= 1 {
+                counts.merged += (writes - 1) as u64;
+            } else {
+                counts.duplicate += 1;
+            }
+        }
+        if self.ending {
+            self.to_submit.push_back(place);
+        }
+    }
+
+    /// The reply to the last read: everything before it has been told, or never will be.
+    fn settle(&mut self, place: u32, version: i32, recorder: &mut Recorder) {
+        let watch = &mut self.watches[place as usize];
+        let WatchState::Armed { version: set_at, events, .. } = watch.state else { return };
+        watch.state = WatchState::Settled;
+        let key = watch.key;
+        let writes = i64::from(version) - i64::from(set_at);
+        let mut lost = 0;
+        let counts = recorder.watch(self.stream);
+        match self.kind {
+            WatchKind::OneShot => {
+                if writes > 0 {
+                    lost = 1;
+                    counts.merged += (writes - 1) as u64;
+                }
+            }
+            WatchKind::Persistent => {
+                if writes > events {
+                    lost = (writes - events) as u64;
+                } else {
+                    counts.duplicate += (events - writes) as u64;
+                }
+            }
+        }
+        counts.lost += lost;
+        for _ in 0..lost {
+            recorder.notice_row(NoticeRow::lost(self.stream, self.session, key));
+        }
+    }
+}
+
+impl Part for WatchPart {
+    type Tag = WatchTag;
+
+    fn fill(&mut self, connection: &mut impl Connection<WatchTag>, _: &mut Recorder, _: u64) {
+        while connection.open_ops() < self.depth {
+            let Some(place) = self.to_submit.pop_front() else { break };
+            let watch = &self.watches[place as usize];
+            let key = watch.key;
+            let last_read = self.ending && matches!(watch.state, WatchState::Armed { .. });
+            let op = match self.kind {
+                _ if last_read => Operation::Read { key },
+                WatchKind::OneShot => Operation::WatchOnce { key },
+                WatchKind::Persistent => Operation::WatchAlways { key },
+            };
+            connection.submit(op, WatchTag { place, last_read });
+        }
+    }
+
+    fn sink<'a>(&'a mut self, recorder: &'a mut Recorder, _: bool) -> impl Sink<WatchTag> + 'a {
+        WatchSink { part: self, recorder }
+    }
+
+    fn attached(&mut self, _: bool, _: &mut Recorder, _: u64) {
+        // The watches of a connection that is gone were counted when it went.
+        if self.enabled && !self.ending {
+            self.to_submit = (0..self.watches.len() as u32).collect();
+        }
+    }
+
+    fn detached(&mut self, recorder: &mut Recorder, _: u64) {
+        let mut interrupted = 0;
+        for watch in &mut self.watches {
+            if matches!(watch.state, WatchState::Armed { .. }) {
+                interrupted += 1;
+            }
+            watch.state = WatchState::Unset { after: None };
+        }
+        recorder.armed(self.stream, -interrupted);
+        recorder.watch(self.stream).interrupted += interrupted as u64;
+        self.to_submit.clear();
+    }
+}
+
+/// Takes what one connection tells.
+struct WatchSink<'a> {
+    part: &'a mut WatchPart,
+    recorder: &'a mut Recorder,
+}
+
+impl Sink<WatchTag> for WatchSink<'_> {
+    fn sent(&mut self, _: &WatchTag, _: u64, _: u64) {}
+
+    fn done(&mut self, tag: WatchTag, _: Operation, completion: Completion) {
+        self.recorder.advance(completion.done_ns);
+        match (completion.outcome, tag.last_read) {
+            (Outcome::Ok, false) => self.part.set(tag.place, &completion, self.recorder),
+            (Outcome::Ok, true) => self.part.settle(tag.place, completion.version, self.recorder),
+            // With the connection gone, so is the watch; `detached` counts it.
+            (Outcome::Unknown, _) => {}
+            // Nothing can be told of a watch whose node cannot be read.
+            (Outcome::Failed(_), _) => {
+                self.recorder.watch(self.part.stream).interrupted += 1;
+                self.part.watches[tag.place as usize].state = WatchState::Unset { after: None };
+            }
+        }
+    }
+
+    fn not_sent(&mut self, _: WatchTag, _: Operation) {}
+
+    fn event(&mut self, event: WatchEvent) {
+        self.recorder.advance(event.received_ns);
+        let part = &mut *self.part;
+        let Some(place) = event.key.filter(|_| event.data_changed).and_then(|key| part.place(key)) else {
+            return;
+        };
+        let counts = self.recorder.watch(part.stream);
+        let watch = &mut part.watches[place];
+        let WatchState::Armed { version, events, zxid } = &mut watch.state else {
+            // A persistent watch is live from its own request on, before the reply that tells the version:
+            // that version has the change in it. A one-shot watch has fired before.
+            if part.kind == WatchKind::OneShot && watch.state != WatchState::Settled {
+                counts.duplicate += 1;
+            }
+            return;
+        };
+        counts.events += 1;
+        let row = NoticeRow {
+            stream: part.stream as u16,
+            session: part.session,
+            key: watch.key,
+            zxid: event.zxid,
+            set_at_zxid: *zxid,
+            received_ns: event.received_ns,
+            lost: false,
+        };
+        match part.kind {
+            WatchKind::OneShot => {
+                watch.state = WatchState::Unset { after: Some(*version) };
+                self.recorder.armed(part.stream, -1);
+                part.to_submit.push_back(place as u32);
+            }
+            WatchKind::Persistent => *events += 1,
+        }
+        self.recorder.notice_row(row);
+    }
+}

@@ -1,0 +1,450 @@
+//! A worker: one thread, one runtime, its own sessions.
+//!
+//! ```text
+//!   idle ──► running ──► draining ──► settling ──► closed
+//!     sessions   ops are     what is      watchers
+//!     connect    released    open ends    find out what is owed
+//! ```
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use quorumeter_targets::session::ConnectError;
+use quorumeter_targets::{Clock, Connection, Driver};
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::Semaphore;
+use tokio::task::{JoinHandle, spawn_local};
+
+use super::aggregate::Message;
+use super::buffer::{IntervalBuffer, Shape};
+use super::link::Link;
+use super::ops::{KeyCounts, OpsPart, OpsSettings};
+use super::recorder::Recorder;
+use super::source::{OpSource, derive_seed};
+use super::timeline::Timeline;
+use super::timer::Timer;
+use super::watch::WatchPart;
+use crate::plan::{Load, Workload};
+use crate::schedule::Schedule;
+
+/// How many sessions of a worker connect for the first time at once.
+const FIRST_CONNECTS: usize = 64;
+/// The longest time for which a worker looks at nothing but its sockets, nanoseconds.
+const LONGEST_SLEEP_NS: u64 = 10_000_000;
+/// How often a draining worker looks whether all is answered, nanoseconds.
+const DRAIN_LOOK_NS: u64 = 1_000_000;
+/// Ops that are released before the readers have their turn.
+const RELEASE_BATCH: usize = 1024;
+/// How long watchers may take, at the end, to find out what is owed, nanoseconds.
+const SETTLE_LIMIT_NS: u64 = 10_000_000_000;
+/// How long sessions may take to close.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+
+/// What the workers and the control thread tell each other. Nothing here is touched per op.
+#[derive(Default)]
+pub(super) struct Status {
+    /// Sessions that have had a connection.
+    pub(super) connected: AtomicU32,
+    /// The last failure to connect, in words.
+    pub(super) last_failure: Mutex<Option<String>>,
+    /// The nodes are there: watches are to be set.
+    pub(super) arm: AtomicBool,
+    /// Workers whose watches are all set.
+    pub(super) armed: AtomicU32,
+    /// Workers whose ops have all ended.
+    pub(super) drained: AtomicU32,
+    /// Everything is to be given up.
+    pub(super) cancel: AtomicBool,
+}
+
+/// What the tasks of one worker share.
+pub(super) struct Shared<D: Driver> {
+    pub(super) driver: D,
+    pub(super) clock: Clock,
+    pub(super) workload: Arc<Workload>,
+    pub(super) recorder: RefCell<Recorder>,
+    pub(super) first_connects: Semaphore,
+    pub(super) status: Arc<Status>,
+}
+
+impl<D: Driver> Shared<D> {
+    pub(super) fn note_connected(&self) {
+        self.status.connected.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn note_connect_failure(&self, member: usize, error: &ConnectError) {
+        let text = format!("{}: {error}", self.driver.members()[member].address);
+        *self.status.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+    }
+}
+
+/// What a worker is started with.
+pub(super) struct WorkerSetup<D: Driver> {
+    pub(super) id: usize,
+    pub(super) workers: usize,
+    pub(super) driver: D,
+    pub(super) clock: Clock,
+    pub(super) workload: Arc<Workload>,
+    pub(super) timeline: Arc<Timeline>,
+    pub(super) shape: Shape,
+    pub(super) status: Arc<Status>,
+    pub(super) pool_len: usize,
+    pub(super) out: Sender<Message>,
+    pub(super) back: Receiver<Box<IntervalBuffer>>,
+}
+
+/// What is left of a worker.
+pub(super) struct WorkerReport {
+    /// By stream: how often each node was used in the measured window. Empty for streams without ops.
+    pub(super) key_counts: Vec<Vec<u32>>,
+}
+
+type OpsLink<D> = Rc<Link<D, OpsPart>>;
+type WatchLink<D> = Rc<Link<D, WatchPart>>;
+
+/// Runs a worker to its end, on the calling thread.
+pub(super) fn run<D: Driver>(setup: WorkerSetup<D>) -> io::Result<WorkerReport> {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    runtime.block_on(async {
+        let timer = Timer::new(setup.workload.file.engine.timer, setup.workload.spin_ns, setup.clock)?;
+        let mut worker = Worker::new(setup);
+        worker.live(&timer).await?;
+        Ok(WorkerReport { key_counts: worker.key_counts.iter().map(|c| c.take()).collect() })
+    })
+}
+
+struct Worker<D: Driver> {
+    shared: Rc<Shared<D>>,
+    timeline: Arc<Timeline>,
+    workers: usize,
+    out: Sender<Message>,
+    /// Sessions that issue ops; those of a stream stand together.
+    ops: Vec<OpsLink<D>>,
+    watchers: Vec<WatchLink<D>>,
+    open: Vec<OpenStream>,
+    key_counts: Vec<Rc<KeyCounts>>,
+    tasks: Vec<JoinHandle<()>>,
+    /// Places in `ops` to which something was released since they were last pumped.
+    touched: Vec<usize>,
+    is_touched: Vec<bool>,
+    keep_alive_ns: u64,
+    next_keep_alive_ns: u64,
+}
+
+/// A stream with a schedule.
+struct OpenStream {
+    schedule: Schedule,
+    /// The next op: its number, and its time since the load's start.
+    next: (u64, u64),
+    sessions: u64,
+    /// Place of the stream's first session on this worker in `ops`.
+    first: usize,
+}
+
+impl<D: Driver> Worker<D> {
+    fn new(setup: WorkerSetup<D>) -> Worker<D> {
+        let workload = Arc::clone(&setup.workload);
+        let timeline = setup.timeline;
+        let recorder =
+            Recorder::new(setup.id, Arc::clone(&timeline), setup.shape, setup.out.clone(), setup.back);
+        let shared = Rc::new(Shared {
+            driver: setup.driver,
+            clock: setup.clock,
+            workload: setup.workload,
+            recorder: RefCell::new(recorder),
+            first_connects: Semaphore::new(FIRST_CONNECTS),
+            status: setup.status,
+        });
+        let shortest_timeout_ms = workload.streams.iter().map(|s| s.session_timeout_ms).min().unwrap_or(1000);
+        let mut worker = Worker {
+            shared,
+            timeline,
+            workers: setup.workers,
+            out: setup.out,
+            ops: Vec::new(),
+            watchers: Vec::new(),
+            open: Vec::new(),
+            key_counts: Vec::new(),
+            tasks: Vec::new(),
+            touched: Vec::new(),
+            is_touched: Vec::new(),
+            keep_alive_ns: (u64::from(shortest_timeout_ms) * 1_000_000 / 12).max(5_000_000),
+            next_keep_alive_ns: 0,
+        };
+        for number in 0..workload.streams.len() {
+            worker.add_stream(number, setup.id, setup.pool_len);
+        }
+        worker.is_touched = vec![false; worker.ops.len()];
+        worker
+    }
+
+    /// Makes the sessions of a stream that are this worker's: every `workers`-th.
+    fn add_stream(&mut self, number: usize, id: usize, pool_len: usize) {
+        let workload = Arc::clone(&self.shared.workload);
+        let stream = &workload.streams[number];
+        let sessions = (id as u32..stream.sessions).step_by(self.workers);
+        if let Some(watch) = stream.watch() {
+            self.key_counts.push(KeyCounts::new(0));
+            self.watchers.extend(sessions.map(|session| {
+                let part = WatchPart::new(number, session, stream.sessions, watch, stream.depth as usize);
+                Link::new(number, session, part)
+            }));
+            return;
+        }
+        let backlog = match &stream.load {
+            Load::Open { profile, arrival, backlog_per_session } => {
+                let mut schedule = Schedule::new(
+                    profile.clone(),
+                    *arrival,
+                    workload.warmup_ns as f64 / 1e9,
+                    derive_seed(workload.seed, number, u64::MAX),
+                );
+                let next = schedule.next_op();
+                let first = self.ops.len();
+                self.open.push(OpenStream { schedule, next, sessions: stream.sessions.into(), first });
+                Some(*backlog_per_session)
+            }
+            Load::Closed | Load::Watch(_) => None,
+        };
+        let settings = OpsSettings {
+            depth: stream.depth as usize,
+            backlog,
+            stream: number as u16,
+            watched: workload.watched_paths(),
+            nodes: workload.dataset.nodes,
+        };
+        let has_keys = stream.ops.iter().any(|op| op.kind.has_key());
+        let key_counts = KeyCounts::new(if has_keys { workload.dataset.nodes } else { 0 });
+        let newest = Rc::new(Cell::new(0));
+        self.ops.extend(sessions.map(|session| {
+            let seed = derive_seed(workload.seed, number, session.into());
+            let source = OpSource::new(stream, session, workload.dataset.nodes, pool_len, seed, &newest);
+            let part = OpsPart::new(source, &settings, Arc::clone(&self.timeline), Rc::clone(&key_counts));
+            Link::new(number, session, part)
+        }));
+        self.key_counts.push(key_counts);
+    }
+
+    async fn live(&mut self, timer: &Timer) -> io::Result<()> {
+        for link in &self.ops {
+            self.tasks.push(spawn_local(Rc::clone(link).run(Rc::clone(&self.shared))));
+        }
+        for link in &self.watchers {
+            self.tasks.push(spawn_local(Rc::clone(link).run(Rc::clone(&self.shared))));
+        }
+        let done = self.idle(timer).await? && self.run(timer).await? && self.drain(timer).await?;
+        if done {
+            self.settle(timer).await?;
+        }
+        self.close().await;
+        Ok(())
+    }
+
+    fn cancelled(&self) -> bool {
+        self.shared.status.cancel.load(Ordering::Relaxed)
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.shared.clock.now_ns()
+    }
+
+    /// Closes intervals that are over, and keeps sessions alive.
+    fn look(&mut self) -> u64 {
+        let now_ns = self.now_ns();
+        self.shared.recorder.borrow_mut().advance(now_ns);
+        if now_ns >= self.next_keep_alive_ns {
+            self.next_keep_alive_ns = now_ns + self.keep_alive_ns;
+            self.ops.iter().for_each(|link| link.keep_alive(&self.shared, now_ns));
+            self.watchers.iter().for_each(|link| link.keep_alive(&self.shared, now_ns));
+        }
+        now_ns
+    }
+
+    /// Until the load begins. Returns false when the run is cancelled.
+    async fn idle(&mut self, timer: &Timer) -> io::Result<bool> {
+        let mut reported = false;
+        loop {
+            let now_ns = self.look();
+            if self.cancelled() {
+                return Ok(false);
+            }
+            let events = self.shared.recorder.borrow_mut().take_early_events();
+            if !events.is_empty() {
+                let _ = self.out.send(Message::Events(events));
+            }
+            if self.shared.status.arm.load(Ordering::Relaxed) {
+                for link in &self.watchers {
+                    link.state.borrow_mut().part.enable();
+                    link.pump(&self.shared, now_ns);
+                }
+                let is_armed = |link: &WatchLink<D>| link.state.borrow().part.is_armed();
+                if !reported && self.watchers.iter().all(is_armed) {
+                    reported = true;
+                    self.shared.status.armed.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            let start_ns = self.timeline.start_ns();
+            if let Some(start_ns) = start_ns
+                && now_ns >= start_ns
+            {
+                self.shared.recorder.borrow_mut().begin(start_ns);
+                return Ok(true);
+            }
+            timer.until(start_ns.unwrap_or(u64::MAX).min(now_ns + LONGEST_SLEEP_NS)).await?;
+        }
+    }
+
+    /// Until the measured window ends.
+    async fn run(&mut self, timer: &Timer) -> io::Result<bool> {
+        let start_ns = self.timeline.start_ns().unwrap_or_default();
+        for link in &self.ops {
+            if matches!(self.shared.workload.streams[link.stream].load, Load::Closed) {
+                let now_ns = self.now_ns();
+                link.state.borrow_mut().part.open_slots(
+                    start_ns,
+                    now_ns,
+                    &mut self.shared.recorder.borrow_mut(),
+                );
+                link.pump(&self.shared, now_ns);
+            }
+        }
+        loop {
+            let now_ns = self.look();
+            if self.cancelled() {
+                return Ok(false);
+            }
+            let next_ns = self.release(start_ns, now_ns);
+            let end_ns = self.timeline.end_ns();
+            if now_ns >= end_ns {
+                return Ok(true);
+            }
+            // The readers have their turn after every release.
+            tokio::task::yield_now().await;
+            timer.until(next_ns.min(end_ns).min(now_ns + LONGEST_SLEEP_NS)).await?;
+        }
+    }
+
+    /// Releases the ops whose time has come, and returns the next one's time.
+    fn release(&mut self, start_ns: u64, now_ns: u64) -> u64 {
+        let end_ns = self.timeline.end_ns();
+        let mut next_ns = u64::MAX;
+        let mut released = 0;
+        {
+            let mut recorder = self.shared.recorder.borrow_mut();
+            for stream in &mut self.open {
+                loop {
+                    let intended_ns = start_ns.saturating_add(stream.next.1);
+                    if intended_ns > now_ns || intended_ns >= end_ns || released == RELEASE_BATCH {
+                        next_ns = next_ns.min(intended_ns);
+                        break;
+                    }
+                    let session = stream.next.0 % stream.sessions;
+                    if session % self.workers as u64 == recorder.worker() as u64 {
+                        let place = stream.first + session as usize / self.workers;
+                        let state = &mut *self.ops[place].state.borrow_mut();
+                        let open_ops = state.connection.as_ref().map_or(0, Connection::open_ops);
+                        state.part.release(intended_ns, now_ns, open_ops, &mut recorder);
+                        if !self.is_touched[place] {
+                            self.is_touched[place] = true;
+                            self.touched.push(place);
+                        }
+                        released += 1;
+                    }
+                    stream.next = stream.schedule.next_op();
+                }
+            }
+        }
+        for place in self.touched.drain(..) {
+            self.is_touched[place] = false;
+            self.ops[place].pump(&self.shared, now_ns);
+        }
+        next_ns
+    }
+
+    /// Until every op has ended, by its reply or by the limit.
+    async fn drain(&mut self, timer: &Timer) -> io::Result<bool> {
+        let limit_ns = self.timeline.end_ns() + self.shared.workload.drain_ns;
+        // What the schedule intended before the end, and was not released in the last batches.
+        let start_ns = self.timeline.start_ns().unwrap_or_default();
+        while self.release(start_ns, self.now_ns()) < self.timeline.end_ns() {
+            tokio::task::yield_now().await;
+        }
+        loop {
+            let now_ns = self.look();
+            if self.cancelled() {
+                return Ok(false);
+            }
+            let open = self.ops.iter().any(|link| {
+                let state = link.state.borrow();
+                !state.part.is_idle() || state.connection.as_ref().is_some_and(|c| c.open_ops() > 0)
+            });
+            if !open || now_ns >= limit_ns {
+                break;
+            }
+            timer.until(now_ns + DRAIN_LOOK_NS).await?;
+        }
+        let now_ns = self.now_ns();
+        for link in &self.ops {
+            let open = {
+                let state = link.state.borrow();
+                !state.part.is_idle() || state.connection.as_ref().is_some_and(|c| c.open_ops() > 0)
+            };
+            if open {
+                link.cut(&self.shared, now_ns);
+                let mut recorder = self.shared.recorder.borrow_mut();
+                link.state.borrow_mut().part.shed_all(now_ns, &mut recorder);
+            }
+        }
+        self.shared.status.drained.fetch_add(1, Ordering::Relaxed);
+        Ok(true)
+    }
+
+    /// Until the watchers know what they are owed: all writers have to have ended before.
+    async fn settle(&mut self, timer: &Timer) -> io::Result<()> {
+        let others_limit_ns = self.now_ns() + self.shared.workload.drain_ns + LONGEST_SLEEP_NS;
+        let watched = self.shared.workload.watched_paths() > 0;
+        while watched && (self.shared.status.drained.load(Ordering::Relaxed) as usize) < self.workers {
+            let now_ns = self.look();
+            if self.cancelled() || now_ns > others_limit_ns {
+                break;
+            }
+            timer.until(now_ns + DRAIN_LOOK_NS).await?;
+        }
+        let limit_ns = self.now_ns() + SETTLE_LIMIT_NS;
+        for link in &self.watchers {
+            link.state.borrow_mut().part.end();
+            link.pump(&self.shared, self.now_ns());
+        }
+        loop {
+            let now_ns = self.look();
+            let ended = self.watchers.iter().all(|link| link.state.borrow().part.has_ended());
+            if ended || self.cancelled() || now_ns >= limit_ns {
+                break;
+            }
+            timer.until(now_ns + DRAIN_LOOK_NS).await?;
+        }
+        let now_ns = self.now_ns();
+        self.shared.recorder.borrow_mut().finish(now_ns);
+        Ok(())
+    }
+
+    /// Ends the sessions.
+    async fn close(&mut self) {
+        self.ops.iter().for_each(|link| link.close());
+        self.watchers.iter().for_each(|link| link.close());
+        let all = async {
+            for task in &mut self.tasks {
+                // A session that failed to close expires.
+                let _ = task.await;
+            }
+        };
+        let _ = tokio::time::timeout(CLOSE_LIMIT, all).await;
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}

@@ -1,0 +1,17 @@
+//! The plan: from a workload file and overrides to a validated workload.
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | [`file`] | the fields of a workload file, with their documentation and defaults |
+//! | [`read`] | TOML in, fields out; errors that point at the key |
+//! | [`workload`] | the validated workload; combinations that make no sense are refused |
+//! | [`units`] | values with a unit |
+
+pub mod file;
+pub mod read;
+pub mod units;
+pub mod workload;
+
+pub use file::{WatchKind, WorkloadFile, workload_schema};
+pub use read::{Override, PlanError, read};
+pub use workload::{Credentials, Load, Placement, Stream, StreamOp, Watch, Workload};
