@@ -1,0 +1,372 @@
+//! Members as child processes on loopback, one folder each.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | [`child`] | child processes that never outlive their parent |
+//! | [`own`] | members that are this tool itself: embedded and null |
+//! | [`ports`] | loopback ports for servers that cannot choose one themselves |
+//! | [`process`] | what a process uses, from `/proc` |
+//! | [`zookeeper`] | Apache ZooKeeper: where it is installed, its configuration, starting it |
+//!
+//! Everything here blocks; in asynchronous code, call it from a thread that may.
+
+pub mod child;
+pub mod own;
+pub mod ports;
+pub mod process;
+pub mod zookeeper;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::{File, TryLockError};
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use quorumeter_record::ProcessUse;
+
+use child::Children;
+
+/// How long a member may take to end after SIGTERM before it is killed.
+pub const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// How long an ensemble may take until every member serves, unless told.
+pub const READY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Members that were started by this process. Dropping it stops them.
+#[derive(Debug)]
+pub struct Launched {
+    /// What they are.
+    pub kind: Kind,
+    /// The members, by ascending id.
+    pub members: Vec<Member>,
+    /// Settings in force on every member, defaults included, for the record.
+    pub settings: BTreeMap<String, String>,
+    /// How durable an acknowledged write is.
+    pub fsync: Fsync,
+    children: Children,
+    _data_dir: DataDirLock,
+}
+
+/// A member that was started by this process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its number within the ensemble, from 1.
+    pub id: u32,
+    /// Client address.
+    pub address: SocketAddr,
+    /// Process id.
+    pub pid: u32,
+    /// Its folder: configuration, data, log.
+    pub dir: PathBuf,
+    /// What it writes to standard output and standard error.
+    pub log: PathBuf,
+    /// Address of its administration interface, where it has one (ZooKeeper's AdminServer, HTTP).
+    pub admin: Option<SocketAddr>,
+}
+
+/// What the members of an ensemble are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// The ZooKeeper-compatible server of this repository.
+    Embedded,
+    /// Apache ZooKeeper.
+    Zookeeper,
+    /// The server that answers at once and stores nothing.
+    Null,
+}
+
+/// How durable an acknowledged write is, in the words of the record's manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fsync {
+    /// It was forced to the device first.
+    Fsync,
+    /// It is in the kernel's page cache: a crash of the machine may lose it.
+    NoFsync,
+    /// It is in the process's memory alone.
+    Memory,
+}
+
+/// Why members could not be started, or did not stay.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// There is no folder in which servers could be installed.
+    #[error(
+        "cannot tell where real servers are installed: none of QUORUMETER_SERVERS, XDG_CACHE_HOME and HOME is \
+         set; set QUORUMETER_SERVERS to a folder"
+    )]
+    NoServersDir,
+    /// A real server is not installed.
+    #[error(
+        "{server} is not installed: there are no jars in {}; install it with `cargo xtask servers {name}` (needs \
+         `apt-get install {packages}`), or set QUORUMETER_SERVERS to the folder that holds it", dir.display()
+    )]
+    NotInstalled {
+        /// Name and version of the server.
+        server: &'static str,
+        /// Its name for `cargo xtask servers`.
+        name: &'static str,
+        /// Debian packages that the installation needs.
+        packages: &'static str,
+        /// Where it was looked for.
+        dir: PathBuf,
+    },
+    /// There is no Java to run a server with.
+    #[error(
+        "no `java` in JAVA_HOME/bin or PATH; `apt-get install default-jre-headless` installs one, or set JAVA_HOME"
+    )]
+    NoJava,
+    /// The number of members cannot be had.
+    #[error("an ensemble of {members} members cannot be started; ask for 1 to {max}")]
+    Members {
+        /// The number asked for.
+        members: u32,
+        /// The largest number.
+        max: u32,
+    },
+    /// A setting of the user cannot be used.
+    #[error("server setting `{key}={value}` cannot be used: {reason}")]
+    Setting {
+        /// Its name.
+        key: String,
+        /// Its value.
+        value: String,
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
+    /// Another process uses the data folder.
+    #[error("{} is in use by another ensemble; stop that one, or give another data folder", dir.display())]
+    DataDirInUse {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// A file or folder could not be read, made or written.
+    #[error("cannot {action} {}: {source}; check that the folder exists, is yours to write and has space", path.display())]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
+    /// No port is free.
+    #[error("cannot find a free port on 127.0.0.1: {0}; stop what holds them, and try again")]
+    NoPort(io::Error),
+    /// A process could not be started.
+    #[error("cannot start {name}, as `{}`: {source}; check that the program is there and may be run", program.display())]
+    Start {
+        /// Name of the member.
+        name: String,
+        /// The program.
+        program: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
+    /// A member ended without being told to.
+    #[error("{name} died ({status}); the end of its log {}:\n{tail}", log.display())]
+    Died {
+        /// Name of the member.
+        name: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// Its log.
+        log: PathBuf,
+        /// The last lines of it.
+        tail: String,
+    },
+    /// A member did not serve in time.
+    #[error(
+        "{name} does not serve after {:.1} s ({reason}); give it more time, or see the end of its log {}:\n{tail}",
+        waited.as_secs_f64(), log.display()
+    )]
+    NotReady {
+        /// Name of the member.
+        name: String,
+        /// How long it was waited for.
+        waited: Duration,
+        /// What was last seen of it.
+        reason: String,
+        /// Its log.
+        log: PathBuf,
+        /// The last lines of it.
+        tail: String,
+    },
+}
+
+impl Launched {
+    pub(crate) fn new(
+        kind: Kind,
+        members: Vec<Member>,
+        settings: BTreeMap<String, String>,
+        fsync: Fsync,
+        children: Children,
+        data_dir: DataDirLock,
+    ) -> Launched {
+        Launched { kind, members, settings, fsync, children, _data_dir: data_dir }
+    }
+
+    /// The first member found to have ended without being told to, as [`LaunchError::Died`].
+    pub fn check(&self) -> Result<(), LaunchError> {
+        self.members.iter().try_for_each(|member| self.children.check(member.pid))
+    }
+
+    /// What the member with this id has used since it started; `None` when it runs no more.
+    pub fn process_use(&self, id: u32) -> Option<ProcessUse> {
+        let member = self.members.iter().find(|member| member.id == id)?;
+        self.children.process_use(member.pid)
+    }
+
+    /// Ends every member: SIGTERM, up to `grace` of patience ([`STOP_GRACE`] is usual), SIGKILL. When it returns, no
+    /// member's process exists any more.
+    pub fn stop(&self, grace: Duration) {
+        self.children.stop_all(grace);
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Embedded => "embedded",
+            Kind::Zookeeper => "zookeeper",
+            Kind::Null => "null",
+        })
+    }
+}
+
+impl fmt::Display for Fsync {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Fsync::Fsync => "fsync",
+            Fsync::NoFsync => "no fsync",
+            Fsync::Memory => "memory",
+        })
+    }
+}
+
+/// The folder with the installed real servers, a folder each: `$QUORUMETER_SERVERS`, or else `quorumeter/servers` in
+/// `$XDG_CACHE_HOME`, or else in `$HOME/.cache`. Absolute.
+pub fn servers_dir() -> Result<PathBuf, LaunchError> {
+    servers_dir_from(|name| std::env::var_os(name)).map(absolute)
+}
+
+fn servers_dir_from(env: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf, LaunchError> {
+    let set = |name| env(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("QUORUMETER_SERVERS")
+        .or_else(|| Some(set("XDG_CACHE_HOME")?.join("quorumeter/servers")))
+        .or_else(|| Some(set("HOME")?.join(".cache/quorumeter/servers")))
+        .ok_or(LaunchError::NoServersDir)
+}
+
+/// The `java` to run servers with: `$JAVA_HOME/bin/java`, or else the first one in `PATH`. Absolute.
+pub fn java() -> Result<PathBuf, LaunchError> {
+    java_from(|name| std::env::var_os(name)).map(absolute)
+}
+
+fn java_from(env: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf, LaunchError> {
+    let home = env("JAVA_HOME").filter(|home| !home.is_empty()).map(|home| Path::new(&home).join("bin"));
+    let path = env("PATH").unwrap_or_default();
+    home.into_iter()
+        .chain(std::env::split_paths(&path))
+        .map(|folder| folder.join("java"))
+        .find(|java| java.is_file())
+        .ok_or(LaunchError::NoJava)
+}
+
+/// Members run in folders of their own, where a relative path would mean something else.
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
+}
+
+/// The right to use a data folder, for as long as the value lives. The kernel takes it back when the process ends,
+/// however it ends.
+#[derive(Debug)]
+pub(crate) struct DataDirLock {
+    _file: File,
+}
+
+impl DataDirLock {
+    /// Makes the folder if need be, and takes it; the folder comes back as an absolute path.
+    pub(crate) fn take(dir: &Path) -> Result<(PathBuf, DataDirLock), LaunchError> {
+        let fail = |action, source| LaunchError::File { action, path: dir.to_owned(), source };
+        std::fs::create_dir_all(dir).map_err(|error| fail("make", error))?;
+        let dir = dir.canonicalize().map_err(|error| fail("find", error))?;
+        let file = File::create(dir.join("lock")).map_err(|error| fail("make a lock file in", error))?;
+        match file.try_lock() {
+            Ok(()) => Ok((dir, DataDirLock { _file: file })),
+            Err(TryLockError::WouldBlock) => Err(LaunchError::DataDirInUse { dir }),
+            Err(TryLockError::Error(error)) => Err(fail("lock", error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env<'a>(set: &'a [(&str, &str)]) -> impl Fn(&str) -> Option<OsString> + 'a {
+        |name| set.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value))
+    }
+
+    #[test]
+    fn the_first_folder_that_is_set_holds_the_servers() {
+        let home = ("HOME", "/home/me");
+        let xdg = ("XDG_CACHE_HOME", "/xdg");
+        let own = ("QUORUMETER_SERVERS", "/own");
+        for (set, expected) in [
+            (&[home][..], Some("/home/me/.cache/quorumeter/servers")),
+            (&[home, xdg], Some("/xdg/quorumeter/servers")),
+            (&[home, xdg, own], Some("/own")),
+            (&[home, ("XDG_CACHE_HOME", "")], Some("/home/me/.cache/quorumeter/servers")),
+            (&[], None),
+        ] {
+            assert_eq!(servers_dir_from(env(set)).ok(), expected.map(PathBuf::from), "{set:?}");
+        }
+    }
+
+    #[test]
+    fn java_home_goes_before_path() {
+        let dir = tempfile::tempdir().unwrap();
+        let java = |folder: &str| {
+            let bin = dir.path().join(folder);
+            std::fs::create_dir_all(&bin).unwrap();
+            std::fs::write(bin.join("java"), "").unwrap();
+            bin.to_str().unwrap().to_owned()
+        };
+        let (in_home, in_path) = (java("home/bin"), java("path"));
+        let home = dir.path().join("home").to_str().unwrap().to_owned();
+        let path = format!("/nowhere:{in_path}");
+
+        let found = |set: &[(&str, &str)]| java_from(env(set)).ok();
+        assert_eq!(found(&[("JAVA_HOME", &home), ("PATH", &path)]), Some(Path::new(&in_home).join("java")));
+        assert_eq!(found(&[("JAVA_HOME", "/gone"), ("PATH", &path)]), Some(Path::new(&in_path).join("java")));
+        assert_eq!(found(&[("PATH", &path)]), Some(Path::new(&in_path).join("java")));
+        assert_eq!(found(&[("PATH", "/nowhere")]), None);
+    }
+
+    #[test]
+    fn a_data_folder_has_one_user_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, lock) = DataDirLock::take(&dir.path().join("a/b")).unwrap();
+        assert!(path.is_absolute() && path.ends_with("a/b"));
+        assert!(matches!(DataDirLock::take(&path), Err(LaunchError::DataDirInUse { .. })));
+        drop(lock);
+        assert!(DataDirLock::take(&path).is_ok());
+    }
+
+    #[test]
+    fn the_error_for_a_missing_server_names_the_command_and_the_packages() {
+        let message = LaunchError::NotInstalled {
+            server: "Apache ZooKeeper 3.9.4",
+            name: "zookeeper",
+            packages: "default-jre-headless maven",
+            dir: "/cache/zookeeper-3.9.4/lib".into(),
+        }
+        .to_string();
+        assert!(message.contains("`cargo xtask servers zookeeper`"), "{message}");
+        assert!(message.contains("`apt-get install default-jre-headless maven`"), "{message}");
+    }
+}

@@ -1,0 +1,319 @@
+//! Apache ZooKeeper.
+
+mod ready;
+mod settings;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::child::{ChildSpec, Children, Wrapper};
+use super::ports::free_port;
+use super::{DataDirLock, Kind, LaunchError, Launched, Member, READY_TIMEOUT, java, servers_dir};
+use settings::{MemberPorts, Settings};
+
+/// The version that is installed and started.
+pub const VERSION: &str = "3.9.4";
+
+/// The largest ensemble that can be started: each member is a Java process of this machine.
+pub const MEMBERS_MAX: u32 = 9;
+
+/// Starts, with new ports each, before a port that is taken is an error.
+const ATTEMPTS: u32 = 3;
+
+/// Between two looks at the members that do not serve yet.
+const POLL: Duration = Duration::from_millis(20);
+
+/// Longest wait for one answer of a member.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Logging at INFO to standard output, which is the member's log file.
+const LOGBACK_XML: &str = r#"<configuration>
+  <appender name="log" class="ch.qos.logback.core.ConsoleAppender">
+    <encoder><pattern>%d{ISO8601} %-5p [%t] %c{1} - %m%n</pattern></encoder>
+  </appender>
+  <root level="INFO"><appender-ref ref="log"/></root>
+</configuration>
+"#;
+
+/// An ensemble to start.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Number of members, 1 to [`MEMBERS_MAX`]. A single one is a plain standalone server.
+    pub members: u32,
+    /// Where the members' folders `zk-1`, `zk-2`, … are. What an earlier ensemble left in them is used again.
+    pub data_dir: PathBuf,
+    /// The user's settings: keys of `zoo.cfg`, and with `jvm.` before it a system property (`jvm.zookeeper.forceSync`)
+    /// or a memory option (`jvm.Xmx`) of the Java process. A key that `zoo.cfg` does not know becomes the system
+    /// property `zookeeper.KEY`: that is upstream's rule.
+    pub settings: BTreeMap<String, String>,
+    /// How long to wait until every member serves.
+    pub ready_timeout: Duration,
+    /// What ties the members' lives to this process.
+    pub wrapper: Wrapper,
+}
+
+impl Options {
+    /// An ensemble with upstream's settings and 60 s to become ready.
+    pub fn new(members: u32, data_dir: impl Into<PathBuf>, wrapper: Wrapper) -> Options {
+        Options {
+            members,
+            data_dir: data_dir.into(),
+            settings: BTreeMap::new(),
+            ready_timeout: READY_TIMEOUT,
+            wrapper,
+        }
+    }
+}
+
+/// Where ZooKeeper and the Java to run it with are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installation {
+    /// The `java` program.
+    pub java: PathBuf,
+    /// The folder with the jars.
+    pub lib: PathBuf,
+}
+
+impl Installation {
+    /// Looks for both; the error says how to install what is missing.
+    pub fn find() -> Result<Installation, LaunchError> {
+        let lib = servers_dir()?.join(format!("zookeeper-{VERSION}")).join("lib");
+        if !lib.join(format!("zookeeper-{VERSION}.jar")).is_file() {
+            return Err(LaunchError::NotInstalled {
+                server: "Apache ZooKeeper 3.9.4",
+                name: "zookeeper",
+                packages: "default-jre-headless maven",
+                dir: lib,
+            });
+        }
+        Ok(Installation { java: java()?, lib })
+    }
+
+    fn java_args(&self, settings: &Settings) -> Vec<OsString> {
+        let mut args = settings.java_options();
+        args.push("-Dlogback.configurationFile=logback.xml".into());
+        args.push("-cp".into());
+        args.push(self.lib.join("*").into());
+        args.push("org.apache.zookeeper.server.quorum.QuorumPeerMain".into());
+        args.push("./zoo.cfg".into());
+        args
+    }
+}
+
+/// Starts an ensemble, and returns when every member serves: it has a role, and gave a session that was closed again.
+pub fn start(options: &Options) -> Result<Launched, LaunchError> {
+    if !(1..=MEMBERS_MAX).contains(&options.members) {
+        return Err(LaunchError::Members { members: options.members, max: MEMBERS_MAX });
+    }
+    let settings = Settings::new(&options.settings)?;
+    let installation = Installation::find()?;
+    let (data_dir, lock) = DataDirLock::take(&options.data_dir)?;
+    let children = Children::new(options.wrapper.clone())?;
+    let deadline = Instant::now() + options.ready_timeout;
+
+    let mut attempt = 1;
+    let members = loop {
+        let members = start_members(options.members, &data_dir, &settings, &installation, &children)?;
+        match wait_until_all_serve(&members, &children, deadline) {
+            Ok(()) => break members,
+            Err(_) if attempt < ATTEMPTS && who_found_a_port_taken(&members, &children).is_some() => {
+                children.stop_all(Duration::ZERO);
+                attempt += 1;
+            }
+            Err(error) => return Err(error),
+        }
+    };
+    Ok(Launched::new(Kind::Zookeeper, members, settings.in_force(), settings.fsync(), children, lock))
+}
+
+fn start_members(
+    count: u32,
+    data_dir: &Path,
+    settings: &Settings,
+    installation: &Installation,
+    children: &Children,
+) -> Result<Vec<Member>, LaunchError> {
+    let ports: Vec<MemberPorts> =
+        (0..count).map(|_| choose_ports()).collect::<io::Result<_>>().map_err(LaunchError::NoPort)?;
+    let mut members = Vec::new();
+    for (index, own) in ports.iter().enumerate() {
+        let id = index as u32 + 1;
+        let dir = data_dir.join(format!("zk-{id}"));
+        write_folder(&dir, id, &settings.zoo_cfg(index, &ports))?;
+        let log = dir.join("zookeeper.log");
+        let pid = children.start(ChildSpec {
+            name: format!("zookeeper member {id}"),
+            program: installation.java.clone(),
+            args: installation.java_args(settings),
+            dir: dir.clone(),
+            log: log.clone(),
+            announcement: None,
+        })?;
+        let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        members.push(Member {
+            id,
+            address: loopback(own.client),
+            pid,
+            dir,
+            log,
+            admin: Some(loopback(own.admin)),
+        });
+    }
+    Ok(members)
+}
+
+fn choose_ports() -> io::Result<MemberPorts> {
+    Ok(MemberPorts {
+        client: free_port()?,
+        peer: free_port()?,
+        election: free_port()?,
+        admin: free_port()?,
+        metrics: free_port()?,
+    })
+}
+
+fn write_folder(dir: &Path, id: u32, zoo_cfg: &str) -> Result<(), LaunchError> {
+    let data = dir.join("data");
+    std::fs::create_dir_all(&data).map_err(|source| LaunchError::File {
+        action: "make",
+        path: data.clone(),
+        source,
+    })?;
+    for (path, text) in [
+        (dir.join("zoo.cfg"), zoo_cfg),
+        (dir.join("logback.xml"), LOGBACK_XML),
+        (data.join("myid"), &format!("{id}\n")),
+    ] {
+        std::fs::write(&path, text).map_err(|source| LaunchError::File { action: "write", path, source })?;
+    }
+    Ok(())
+}
+
+fn wait_until_all_serve(
+    members: &[Member],
+    children: &Children,
+    deadline: Instant,
+) -> Result<(), LaunchError> {
+    let mut waiting: Vec<&Member> = members.iter().collect();
+    loop {
+        // All of them, as one that served may be the one that dies.
+        members.iter().try_for_each(|member| children.check(member.pid))?;
+        let mut missing = None;
+        waiting.retain(|member| match ready::check_serving(member.address, ANSWER_TIMEOUT) {
+            Ok(()) => false,
+            Err(reason) => {
+                missing = Some((member.pid, reason));
+                true
+            }
+        });
+        // Not every taken port ends a member: it goes without its AdminServer, or cannot lead.
+        if let Some(pid) = who_found_a_port_taken(members, children) {
+            return Err(children.not_ready(pid, "a port of it is taken by another process".to_owned()));
+        }
+        let Some((pid, reason)) = missing else { return Ok(()) };
+        if Instant::now() >= deadline {
+            return Err(children.not_ready(pid, reason));
+        }
+        thread::sleep(POLL);
+    }
+}
+
+/// The process id of a member that could not bind one of its ports.
+fn who_found_a_port_taken(members: &[Member], children: &Children) -> Option<u32> {
+    members
+        .iter()
+        .map(|member| member.pid)
+        .find(|pid| children.output(*pid).contains("Address already in use"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ensemble_of_no_or_too_many_members_is_refused() {
+        for members in [0, MEMBERS_MAX + 1] {
+            let dir = tempfile::tempdir().unwrap();
+            let error = start(&Options::new(members, dir.path(), Wrapper::None)).unwrap_err();
+            assert!(matches!(error, LaunchError::Members { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_members_folder_is_complete_and_keeps_its_data() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("zk-2");
+        for text in ["clientPort=1\n", "clientPort=2\n"] {
+            write_folder(&folder, 2, text).unwrap();
+            assert_eq!(std::fs::read_to_string(folder.join("zoo.cfg")).unwrap(), text);
+            assert_eq!(std::fs::read_to_string(folder.join("data/myid")).unwrap(), "2\n");
+            std::fs::write(folder.join("data/snapshot"), "").unwrap();
+        }
+        assert!(folder.join("data/snapshot").exists());
+    }
+
+    #[test]
+    fn java_gets_its_options_before_the_class_and_the_configuration_after_it() {
+        let user = BTreeMap::from([("jvm.zookeeper.snapCount".to_owned(), "1000".to_owned())]);
+        let installation = Installation { java: "java".into(), lib: "/servers/zookeeper/lib".into() };
+        assert_eq!(
+            installation.java_args(&Settings::new(&user).unwrap()),
+            [
+                "-Xmx512m",
+                "-Dzookeeper.snapCount=1000",
+                "-Dlogback.configurationFile=logback.xml",
+                "-cp",
+                "/servers/zookeeper/lib/*",
+                "org.apache.zookeeper.server.quorum.QuorumPeerMain",
+                "./zoo.cfg"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_port_that_is_taken_is_seen_in_the_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let children = Children::new(Wrapper::None).unwrap();
+        let member = |name: &str, script: &str| {
+            let log = dir.path().join(name);
+            let pid = children
+                .start(ChildSpec {
+                    name: name.to_owned(),
+                    program: "sh".into(),
+                    args: vec!["-c".into(), script.into()],
+                    dir: dir.path().to_owned(),
+                    log: log.clone(),
+                    announcement: None,
+                })
+                .unwrap();
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+            Member { id: 1, address, pid, dir: dir.path().to_owned(), log, admin: None }
+        };
+        let deadline = || Instant::now() + Duration::from_secs(30);
+        for (name, script, dies, taken) in [
+            ("a", "echo 'java.net.BindException: Address already in use'; exit 1", true, true),
+            ("b", "echo 'no space left on device'; exit 1", true, false),
+            ("c", "echo 'Failed to bind: Address already in use'; exec sleep 60", false, true),
+        ] {
+            let members = [member(name, script)];
+            let error = loop {
+                // A member may have said it, and not yet have died.
+                match wait_until_all_serve(&members, &children, deadline()).unwrap_err() {
+                    LaunchError::NotReady { .. } if dies => {}
+                    error => break error,
+                }
+            };
+            assert_eq!(matches!(error, LaunchError::Died { .. }), dies, "{name}: {error}");
+            assert_eq!(who_found_a_port_taken(&members, &children).is_some(), taken, "{name}");
+        }
+        let members = [member("d", "echo starting; exec sleep 60")];
+        let error = wait_until_all_serve(&members, &children, Instant::now()).unwrap_err();
+        assert!(matches!(error, LaunchError::NotReady { .. }), "{error}");
+        assert!(error.to_string().contains("Connection refused"), "{error}");
+    }
+}

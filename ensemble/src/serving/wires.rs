@@ -1,0 +1,354 @@
+//! The connections of a server, and what waits to be sent on each.
+
+use std::cell::Cell;
+use std::io::ErrorKind;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use quorumeter_zk::watch::WatcherId;
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// A connection's number, never used twice.
+pub(crate) type WireId = WatcherId;
+
+/// How long a connection that is to be closed may take for its last bytes.
+const LAST_BYTES: Duration = Duration::from_secs(5);
+
+/// Capacity that an output buffer keeps when it is empty.
+const KEPT_CAPACITY: usize = 256 << 10;
+
+/// All connections of a server.
+pub(crate) struct Wires<C> {
+    slots: Vec<Slot<C>>,
+    unused: Vec<u32>,
+    /// Connections with output that nobody has tried to send.
+    dirty: Vec<WireId>,
+    count: usize,
+    unsent_hard: usize,
+    /// While it is set, nothing is read and nothing is sent.
+    is_stalled: bool,
+    is_refusing: Rc<Switch>,
+}
+
+/// A flag whose changes can be waited for, by one task.
+#[derive(Debug, Default)]
+pub(super) struct Switch {
+    is_on: Cell<bool>,
+    changed: Notify,
+}
+
+impl Switch {
+    pub(super) fn get(&self) -> bool {
+        self.is_on.get()
+    }
+
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+}
+
+struct Slot<C> {
+    generation: u32,
+    wire: Option<Wire<C>>,
+}
+
+/// One connection.
+pub(crate) struct Wire<C> {
+    /// What the service keeps for it.
+    pub(crate) state: C,
+    /// What is to be sent; replies are appended here.
+    pub(crate) out: Vec<u8>,
+    /// Whether the handshake is done. Until then the connection may hold a four-letter word, and is closed
+    /// when it takes too long.
+    pub(crate) is_established: bool,
+    closing: Closing,
+    closing_since: Option<Instant>,
+    /// Bytes at the front of `out` that are sent.
+    sent: usize,
+    writer: OwnedWriteHalf,
+    waker: Option<Waker>,
+    is_dirty: bool,
+    opened_at: Instant,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Closing {
+    No,
+    WhenSent,
+    Now,
+    /// As `Now`, with a reset instead of the end of the stream.
+    Reset,
+    /// It is not closed, and as dead as if it were.
+    Never,
+}
+
+/// What a wire's task does next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// It reads.
+    Read,
+    /// It waits: there is output that the peer does not take, or something else has to happen first.
+    Wait,
+    /// It ends.
+    End,
+}
+
+impl<C> Wires<C> {
+    pub(super) fn new(unsent_hard: usize) -> Self {
+        Wires {
+            slots: Vec::new(),
+            unused: Vec::new(),
+            dirty: Vec::new(),
+            count: 0,
+            unsent_hard,
+            is_stalled: false,
+            is_refusing: Rc::default(),
+        }
+    }
+
+    /// Number of connections.
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, id: WireId) -> Option<&Wire<C>> {
+        let slot = self.slots.get(id as u32 as usize)?;
+        if slot.generation == (id >> 32) as u32 { slot.wire.as_ref() } else { None }
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, id: WireId) -> Option<&mut Wire<C>> {
+        let slot = self.slots.get_mut(id as u32 as usize)?;
+        if slot.generation == (id >> 32) as u32 { slot.wire.as_mut() } else { None }
+    }
+
+    /// All connections.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Wire<C>> {
+        self.slots.iter().filter_map(|slot| slot.wire.as_ref())
+    }
+
+    /// Appends to what is sent to a connection, from outside of its own batch. Beyond the hard limit the
+    /// connection is closed: its peer does not read.
+    pub(crate) fn push(&mut self, id: WireId, bytes: &[u8]) {
+        let hard = self.unsent_hard;
+        let Some(wire) = self.get_mut(id) else { return };
+        if wire.closing != Closing::No {
+            return;
+        }
+        wire.out.extend_from_slice(bytes);
+        if wire.unsent() > hard {
+            wire.closing = Closing::Now;
+        }
+        self.mark_dirty(id);
+    }
+
+    /// Closes a connection once its output is sent. It is not read from any more.
+    pub(crate) fn close(&mut self, id: WireId) {
+        self.set_closing(id, Closing::WhenSent);
+    }
+
+    /// Closes a connection without sending what is left.
+    pub(crate) fn close_now(&mut self, id: WireId) {
+        self.set_closing(id, Closing::Now);
+    }
+
+    /// Leaves a connection open, but never reads from it again and sends nothing that is appended later.
+    pub(crate) fn silence(&mut self, id: WireId) {
+        self.set_closing(id, Closing::Never);
+    }
+
+    /// Closes a connection with a TCP reset.
+    pub(crate) fn reset(&mut self, id: WireId) {
+        self.set_closing(id, Closing::Reset);
+    }
+
+    /// Stops all reading and sending, or lets it go on.
+    pub(crate) fn stall(&mut self, is_stalled: bool) {
+        self.is_stalled = is_stalled;
+        self.slots.iter().filter_map(|slot| slot.wire.as_ref()?.waker.as_ref()).for_each(Waker::wake_by_ref);
+    }
+
+    pub(super) fn is_stalled(&self) -> bool {
+        self.is_stalled
+    }
+
+    /// Lets the kernel refuse new connections, or accept them again.
+    pub(crate) fn refuse(&mut self, is_refusing: bool) {
+        self.is_refusing.is_on.set(is_refusing);
+        self.is_refusing.changed.notify_one();
+    }
+
+    pub(super) fn is_refusing(&self) -> Rc<Switch> {
+        Rc::clone(&self.is_refusing)
+    }
+
+    fn set_closing(&mut self, id: WireId, closing: Closing) {
+        if let Some(wire) = self.get_mut(id)
+            && !wire.is_aborted()
+        {
+            wire.closing = closing;
+            wire.closing_since.get_or_insert_with(Instant::now);
+            self.mark_dirty(id);
+        }
+    }
+
+    /// The output of a connection is to be tried by [`Wires::flush`].
+    pub(super) fn mark_dirty(&mut self, id: WireId) {
+        if let Some(wire) = self.get_mut(id)
+            && !std::mem::replace(&mut wire.is_dirty, true)
+        {
+            self.dirty.push(id);
+        }
+    }
+
+    /// Sends what was appended; a connection that does not take it, or is to be closed, has its task woken.
+    pub(super) fn flush(&mut self) {
+        if self.is_stalled {
+            return;
+        }
+        while let Some(id) = self.dirty.pop() {
+            let Some(wire) = self.get_mut(id) else { continue };
+            wire.is_dirty = false;
+            wire.send();
+            if (wire.unsent() > 0 || wire.closing != Closing::No)
+                && let Some(waker) = &wire.waker
+            {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
+    /// Sends what a connection has to send, and says what comes next for its task.
+    #[inline]
+    pub(super) fn progress(&mut self, id: WireId, cx: &mut Context<'_>, unsent_soft: usize) -> Progress {
+        let is_stalled = self.is_stalled;
+        self.get_mut(id).map_or(Progress::End, |wire| wire.progress(cx, unsent_soft, is_stalled))
+    }
+
+    pub(super) fn open(&mut self, state: C, writer: OwnedWriteHalf) -> WireId {
+        let wire = Wire {
+            state,
+            out: Vec::new(),
+            is_established: false,
+            closing: Closing::No,
+            closing_since: None,
+            sent: 0,
+            writer,
+            waker: None,
+            is_dirty: false,
+            opened_at: Instant::now(),
+        };
+        let index = self.unused.pop().unwrap_or_else(|| {
+            self.slots.push(Slot { generation: 0, wire: None });
+            self.slots.len() as u32 - 1
+        });
+        let slot = &mut self.slots[index as usize];
+        slot.generation += 1;
+        slot.wire = Some(wire);
+        self.count += 1;
+        u64::from(slot.generation) << 32 | u64::from(index)
+    }
+
+    pub(super) fn remove(&mut self, id: WireId) -> Option<C> {
+        self.get(id)?;
+        let wire = self.slots[id as u32 as usize].wire.take()?;
+        if wire.closing == Closing::Reset {
+            // Without lingering, and without the end of the stream that dropping this half would send.
+            let _ = socket2::SockRef::from(wire.writer.as_ref()).set_linger(Some(Duration::ZERO));
+            wire.writer.forget();
+        }
+        self.unused.push(id as u32);
+        self.count -= 1;
+        Some(wire.state)
+    }
+
+    /// Closes connections without a handshake after `handshake`, and those whose peers do not take their last
+    /// bytes.
+    pub(super) fn close_overdue(&mut self, now: Instant, handshake: Duration) {
+        let overdue: Vec<_> = self
+            .slots
+            .iter()
+            .enumerate()
+            .filter(|(_, slot)| slot.wire.as_ref().is_some_and(|w| w.is_overdue(now, handshake)))
+            .map(|(index, slot)| u64::from(slot.generation) << 32 | index as u64)
+            .collect();
+        for id in overdue {
+            self.close_now(id);
+        }
+    }
+}
+
+impl<C> Wire<C> {
+    /// Bytes that are not sent.
+    pub(crate) fn unsent(&self) -> usize {
+        self.out.len() - self.sent
+    }
+
+    /// Whether the connection is about to be closed.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing != Closing::No
+    }
+
+    fn is_overdue(&self, now: Instant, handshake: Duration) -> bool {
+        match self.closing {
+            Closing::No => !self.is_established && now - self.opened_at > handshake,
+            Closing::WhenSent => self.closing_since.is_some_and(|since| now - since > LAST_BYTES),
+            Closing::Now | Closing::Reset | Closing::Never => false,
+        }
+    }
+
+    fn is_aborted(&self) -> bool {
+        matches!(self.closing, Closing::Now | Closing::Reset)
+    }
+
+    /// Sends as much as the peer takes.
+    fn send(&mut self) {
+        while !self.is_aborted() && self.unsent() > 0 {
+            match self.writer.try_write(&self.out[self.sent..]) {
+                Ok(n) => self.sent += n,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return,
+                Err(_) => self.closing = Closing::Now,
+            }
+        }
+        self.out.clear();
+        self.sent = 0;
+        if self.out.capacity() > KEPT_CAPACITY {
+            self.out = Vec::new();
+        }
+    }
+
+    /// Sends, and says what comes next. Whatever it waits for wakes the task.
+    fn progress(&mut self, cx: &mut Context<'_>, unsent_soft: usize, is_stalled: bool) -> Progress {
+        if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            self.waker = Some(cx.waker().clone());
+        }
+        if is_stalled {
+            return if self.is_aborted() { Progress::End } else { Progress::Wait };
+        }
+        loop {
+            self.send();
+            if self.is_aborted() {
+                return Progress::End;
+            }
+            if self.unsent() == 0 {
+                return match self.closing {
+                    Closing::No => Progress::Read,
+                    Closing::Never => Progress::Wait,
+                    _ => Progress::End,
+                };
+            }
+            match self.writer.as_ref().poll_write_ready(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Progress::End,
+                Poll::Pending if self.closing == Closing::No && self.unsent() < unsent_soft => {
+                    return Progress::Read;
+                }
+                Poll::Pending => return Progress::Wait,
+            }
+        }
+    }
+}

@@ -1,0 +1,499 @@
+//! The embedded member, seen through a socket.
+
+mod raw;
+
+use std::io::Write;
+use std::net::Shutdown;
+use std::time::{Duration, Instant};
+
+use quorumeter_ensemble::{Running, embedded};
+use quorumeter_zk::connect::{ConnectResponse, PASSWORD_LEN};
+use quorumeter_zk::four_letter::{self, Mntr, Mode, Srvr};
+use quorumeter_zk::reply::Reply;
+use quorumeter_zk::request::{
+    Create, Request, SetWatches, VersionedPath, WatchedPath, create_mode, watch_mode,
+};
+use quorumeter_zk::{Acl, ErrorCode, OpCode, acl, frame};
+use raw::{Event, Raw, create, word};
+
+fn start() -> Running {
+    embedded::start(embedded::Options::default()).expect("a server")
+}
+
+/// A member whose sessions live 100 to 1,000 ms.
+fn start_with_short_ticks() -> Running {
+    embedded::start(embedded::Options { tick_time_ms: 50, ..embedded::Options::default() }).expect("a server")
+}
+
+fn event(kind: i32, path: &str, zxid: i64) -> Event {
+    Event { kind, path: path.to_owned(), zxid }
+}
+
+const CREATED: i32 = 1;
+const DELETED: i32 = 2;
+const CHANGED: i32 = 3;
+const CHILDREN: i32 = 4;
+
+fn watch(path: &str) -> WatchedPath<'_> {
+    WatchedPath { path: path.into(), watch: true }
+}
+
+#[test]
+fn a_session_is_granted_and_used() {
+    let server = start();
+    let mut raw = Raw::connect_for(server.address(), 1);
+    assert_eq!(raw.timeout_ms, 4_000, "two ticks");
+    assert_eq!(raw.session_id as u64 >> 56, 1, "the member's number");
+    assert_eq!(Raw::connect_for(server.address(), i32::MAX).timeout_ms, 40_000, "twenty ticks");
+    // Two createSessions came before.
+    let answer = raw.create("/a", b"x", 0);
+    assert_eq!((answer.header.zxid, answer.reply(OpCode::CREATE)), (3, Reply::Path { path: "/a".into() }));
+    let answer = raw.get("/a", false);
+    let Reply::Data { data, stat } = answer.reply(OpCode::GET_DATA) else { panic!() };
+    assert_eq!((data, stat.czxid, answer.header.zxid), (Some(&b"x"[..]), 3, 3));
+    assert_eq!(raw.set("/none", b"").header.zxid, 4, "a write that fails has a zxid");
+    assert_eq!(raw.get("/none", false).header.zxid, 4, "a read has none of its own");
+    assert_eq!(
+        raw.call(&Request::Sync { path: "/a".into() }).reply(OpCode::SYNC),
+        Reply::Path { path: "/a".into() }
+    );
+    let answer = raw.call(&Request::CloseSession);
+    assert_eq!((answer.header.err, answer.header.zxid), (ErrorCode::OK, 5));
+    assert!(raw.is_closed());
+}
+
+#[test]
+fn requests_are_answered_in_order_and_in_batches() {
+    let server = start();
+    let mut raw = Raw::connect(server.address());
+    let mut out = Vec::new();
+    for n in 0..1_000 {
+        let path = format!("/{n}");
+        create(&path, b"", 0).encode_frame(&mut out, n + 1);
+        Request::Exists(WatchedPath { path: path.as_str().into(), watch: false })
+            .encode_frame(&mut out, n + 1);
+    }
+    // In pieces that do not care for frames.
+    for piece in out.chunks(777) {
+        raw.stream.write_all(piece).unwrap();
+    }
+    for n in 0..1_000 {
+        for _ in 0..2 {
+            let answer = raw.answer().unwrap().unwrap();
+            assert_eq!(
+                (answer.header.xid, answer.header.err, answer.header.zxid),
+                (n + 1, ErrorCode::OK, i64::from(n) + 2)
+            );
+        }
+    }
+}
+
+#[test]
+fn a_session_goes_on_at_another_connection() {
+    let server = start();
+    let mut first = Raw::connect(server.address());
+    first.create("/e", b"", create_mode::EPHEMERAL);
+    first.get("/e", true);
+    let mut second = Raw::open(server.address()).unwrap();
+    assert!(second.handshake(5_000, 0, first.session_id, &first.password).unwrap());
+    assert_eq!(
+        (second.session_id, second.password, second.timeout_ms),
+        (first.session_id, first.password, 5_000)
+    );
+    assert!(first.is_closed(), "the old connection is closed");
+    second.set("/e", b"");
+    assert_eq!(second.events(), [], "its watches are gone");
+    // A wrong password closes the connection that there is, as upstream does, and is told that the session
+    // expired.
+    let mut thief = Raw::open(server.address()).unwrap();
+    assert!(thief.handshake(5_000, 0, second.session_id, &[1; PASSWORD_LEN]).unwrap());
+    assert_eq!((thief.session_id, thief.timeout_ms, thief.password), (0, 0, [0; PASSWORD_LEN]));
+    assert!(thief.is_closed());
+    assert!(second.is_closed());
+    assert!(second.reconnect(server.address()).unwrap());
+    assert_eq!(second.get("/e", false).header.err, ErrorCode::OK, "the session lives");
+}
+
+#[test]
+fn a_client_that_knows_more_is_refused() {
+    let server = start();
+    let mut raw = Raw::open(server.address()).unwrap();
+    assert!(!raw.handshake(5_000, 1, 0, &[0; PASSWORD_LEN]).unwrap(), "closed without an answer");
+}
+
+#[test]
+fn the_read_only_flag_is_sent_to_those_who_sent_one() {
+    let server = start();
+    for (flag, len) in [(None, 36), (Some(false), 37), (Some(true), 37)] {
+        let mut raw = Raw::open(server.address()).unwrap();
+        let mut out = Vec::new();
+        quorumeter_zk::connect::ConnectRequest {
+            protocol_version: 0,
+            last_zxid_seen: 0,
+            timeout_ms: 4_000,
+            session_id: 0,
+            password: None,
+            read_only: flag,
+        }
+        .encode_frame(&mut out);
+        raw.stream.write_all(&out).unwrap();
+        let body = raw.frame().unwrap().unwrap();
+        assert_eq!(body.len(), len);
+        assert_eq!(ConnectResponse::decode(&body).unwrap().read_only, flag.map(|_| false));
+    }
+}
+
+#[test]
+fn a_silent_session_expires_and_takes_its_ephemerals_along() {
+    let server = start_with_short_ticks();
+    let mut watcher = Raw::connect_for(server.address(), 1_000);
+    let mut silent = Raw::connect_for(server.address(), 100);
+    silent.create("/e", b"", create_mode::EPHEMERAL);
+    watcher.get("/e", true);
+    let begin = Instant::now();
+    // The watcher pings, the other one does not.
+    let events = loop {
+        let events = watcher.events();
+        if !events.is_empty() {
+            break events;
+        }
+        assert!(begin.elapsed() < Duration::from_secs(10));
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    // Its timeout, rounded up to a tick.
+    assert!(begin.elapsed() >= Duration::from_millis(99), "{:?}", begin.elapsed());
+    assert_eq!(events, [event(DELETED, "/e", 4)]);
+    assert!(silent.is_closed());
+    silent.reconnect(server.address()).unwrap();
+    assert_eq!(silent.session_id, 0, "it has expired");
+    assert_eq!(Mntr::parse(&word(server.address(), "mntr")).unwrap().number("global_sessions"), Some(1.0));
+}
+
+#[test]
+fn a_session_without_a_connection_lives_until_its_timeout() {
+    let server = start_with_short_ticks();
+    let mut owner = Raw::connect_for(server.address(), 1_000);
+    owner.create("/e", b"", create_mode::EPHEMERAL);
+    owner.stream.shutdown(Shutdown::Both).unwrap();
+    let mut other = Raw::connect_for(server.address(), 1_000);
+    assert_eq!(other.get("/e", false).header.err, ErrorCode::OK);
+    assert!(owner.reconnect(server.address()).unwrap());
+    assert_ne!(owner.session_id, 0);
+}
+
+#[test]
+fn events_come_before_the_reply_that_could_show_the_change() {
+    let server = start();
+    let (mut watcher, mut writer) = (Raw::connect(server.address()), Raw::connect(server.address()));
+    writer.create("/a", b"", 0);
+    watcher.get("/a", true);
+    watcher.call(&Request::GetChildren(watch("/a")));
+    watcher.call(&Request::Exists(watch("/a/b")));
+    let zxid = writer.create("/a/b", b"", 0).header.zxid;
+    assert_eq!(watcher.get("/a", true).events, [event(CREATED, "/a/b", zxid), event(CHILDREN, "/a", zxid)]);
+    let zxid = writer.set("/a", b"").header.zxid;
+    let zxid_of_second = writer.set("/a", b"").header.zxid;
+    assert_eq!(watcher.get("/a", false).events, [event(CHANGED, "/a", zxid)], "one-shot");
+    assert!(zxid_of_second > zxid);
+    // A session's own events come before the reply to its own write.
+    watcher.get("/a/b", true);
+    let answer = watcher.delete("/a/b");
+    assert_eq!(answer.events, [event(DELETED, "/a/b", answer.header.zxid)]);
+}
+
+#[test]
+fn an_idle_watcher_is_told_at_once() {
+    let server = start();
+    let (mut watcher, mut writer) = (Raw::connect(server.address()), Raw::connect(server.address()));
+    let persistent = Request::AddWatch { path: "/".into(), mode: watch_mode::PERSISTENT_RECURSIVE };
+    assert_eq!(watcher.call(&persistent).reply(OpCode::ADD_WATCH), Reply::AddWatch(0));
+    for n in 0..100 {
+        writer.create(&format!("/{n}"), b"", 0);
+        // It asks for nothing.
+        let body = watcher.frame().unwrap().unwrap();
+        assert!(body.starts_with(&[255, 255, 255, 255]));
+    }
+}
+
+#[test]
+fn persistent_watches_stay_until_they_are_removed() {
+    let server = start();
+    let (mut watcher, mut writer) = (Raw::connect(server.address()), Raw::connect(server.address()));
+    for (path, mode) in [("/p", watch_mode::PERSISTENT), ("/r", watch_mode::PERSISTENT_RECURSIVE)] {
+        watcher.call(&Request::AddWatch { path: path.into(), mode });
+    }
+    for path in ["/p", "/p/x", "/p/x/y", "/r", "/r/x", "/r/x/y"] {
+        writer.create(path, b"", 0);
+    }
+    writer.set("/p", b"");
+    writer.set("/r/x/y", b"");
+    let kinds = |events: Vec<Event>| events.into_iter().map(|e| (e.kind, e.path)).collect::<Vec<_>>();
+    let expected = [
+        (CREATED, "/p"),
+        (CHILDREN, "/p"),
+        (CREATED, "/r"),
+        (CREATED, "/r/x"),
+        (CREATED, "/r/x/y"),
+        (CHANGED, "/p"),
+        (CHANGED, "/r/x/y"),
+    ];
+    assert_eq!(kinds(watcher.events()), expected.map(|(kind, path)| (kind, path.to_owned())));
+    let remove = |path: &'static str, kind| Request::RemoveWatches { path: path.into(), kind };
+    assert_eq!(watcher.code(&remove("/p", 3)), ErrorCode::OK);
+    assert_eq!(watcher.code(&remove("/p", 3)), ErrorCode::NO_WATCHER);
+    assert_eq!(watcher.code(&Request::CheckWatches { path: "/r".into(), kind: 5 }), ErrorCode::OK);
+    assert_eq!(watcher.code(&Request::CheckWatches { path: "/r".into(), kind: 4 }), ErrorCode::NO_WATCHER);
+    writer.set("/p", b"");
+    assert_eq!(watcher.events(), []);
+    assert_eq!(word(server.address(), "wchs"), "1 connections watching 1 paths\nTotal watches:1\n");
+}
+
+#[test]
+fn watches_set_again_fire_for_what_was_missed() {
+    let server = start();
+    let (mut watcher, mut writer) = (Raw::connect(server.address()), Raw::connect(server.address()));
+    writer.create("/a", b"", 0);
+    watcher.get("/a", false);
+    let seen = watcher.last_zxid;
+    assert!(watcher.reconnect(server.address()).unwrap());
+    writer.set("/a", b"");
+    let paths = ["/a".into()];
+    let watches = SetWatches {
+        relative_zxid: seen,
+        data: (&paths[..]).into(),
+        exist: Default::default(),
+        child: (&paths[..]).into(),
+        persistent: Default::default(),
+        persistent_recursive: Default::default(),
+    };
+    let answer = watcher.call(&Request::SetWatches(watches));
+    assert_eq!(answer.events, [event(CHANGED, "/a", -1)], "without a zxid, as upstream does");
+    let zxid = writer.create("/a/b", b"", 0).header.zxid;
+    assert_eq!(watcher.events(), [event(CHILDREN, "/a", zxid)]);
+}
+
+#[test]
+fn who_may_not_read_gets_no_event() {
+    let server = start();
+    let (mut watcher, mut writer) = (Raw::connect(server.address()), Raw::connect(server.address()));
+    let auth = Request::Auth { kind: 0, scheme: "digest".into(), auth: Some(b"u:p") };
+    assert_eq!(writer.call(&auth).header.zxid, 0);
+    writer.create("/a", b"", 0);
+    watcher.get("/a", true);
+    watcher.call(&Request::GetChildren(watch("/")));
+    let private = [Acl::CREATOR];
+    let request = Request::SetAcl { path: "/a".into(), acl: (&private[..]).into(), version: -1 };
+    assert_eq!(writer.code(&request), ErrorCode::OK);
+    assert_eq!(watcher.get("/a", false).header.err, ErrorCode::NO_AUTH);
+    writer.set("/a", b"");
+    let zxid = writer.delete("/a").header.zxid;
+    assert_eq!(watcher.events(), [event(CHILDREN, "/", zxid)], "the parent may be read");
+}
+
+#[test]
+fn what_is_not_served_is_refused_as_upstream_does() {
+    let server = start();
+    let version = VersionedPath { path: "/".into(), version: -1 };
+    for (request, code, closes) in [
+        (Request::Check(version), ErrorCode::UNIMPLEMENTED, true),
+        (Request::Auth { kind: 0, scheme: "kerberos".into(), auth: None }, ErrorCode::AUTH_FAILED, true),
+        (Request::Sasl { token: Some(b"") }, ErrorCode::OK, false),
+        (
+            Request::Reconfig { joining: None, leaving: None, new_members: None, config_id: -1 },
+            ErrorCode::RECONFIG_DISABLED,
+            false,
+        ),
+        (Request::AddWatch { path: "/".into(), mode: 2 }, ErrorCode::MARSHALLING_ERROR, false),
+        (Request::RemoveWatches { path: "/".into(), kind: 0 }, ErrorCode::MARSHALLING_ERROR, false),
+        (Request::KeeperRemoveRecursive { path: "/".into(), limit: 1 }, ErrorCode::UNIMPLEMENTED, true),
+    ] {
+        let mut raw = Raw::connect(server.address());
+        assert_eq!(raw.code(&request), code, "{request:?}");
+        if closes {
+            assert!(raw.is_closed(), "{request:?}");
+        } else {
+            assert_eq!(raw.code(&Request::Ping), ErrorCode::OK, "{request:?}");
+        }
+    }
+    let mut raw = Raw::connect(server.address());
+    raw.send_record(7, OpCode::SET_DATA, &[0, 0, 0, 9]).unwrap();
+    assert_eq!(raw.answer().unwrap().unwrap().header.err, ErrorCode::MARSHALLING_ERROR);
+    raw.send_record(7, OpCode(4711), &[]).unwrap();
+    let answer = raw.answer().unwrap().unwrap();
+    assert_eq!((answer.header.err, answer.header.zxid), (ErrorCode::UNIMPLEMENTED, -1));
+}
+
+#[test]
+fn garbage_hurts_nobody() {
+    let server = start();
+    let mut good = Raw::connect(server.address());
+    for garbage in [
+        &b"GET / HTTP/1.1\r\n\r\n"[..],
+        &[0xff; 100],
+        &[0; 4],
+        &[0, 0, 0, 3, 1, 2, 3],
+        &[0, 0x10, 0, 0],
+        &[0, 0, 0, 44, 9],
+    ] {
+        let mut raw = Raw::open(server.address()).unwrap();
+        raw.stream.write_all(garbage).unwrap();
+        raw.stream.shutdown(Shutdown::Write).unwrap();
+        assert!(raw.is_closed(), "{garbage:?}");
+        assert_eq!(good.code(&Request::Ping), ErrorCode::OK);
+    }
+    let mut raw = Raw::connect(server.address());
+    raw.stream.write_all(&[0, 0, 0, 2, 1, 2]).unwrap();
+    assert!(raw.is_closed(), "a request without a header");
+}
+
+#[test]
+fn a_frame_beyond_the_limit_closes_the_connection() {
+    let server = start();
+    let mut raw = Raw::connect(server.address());
+    let fits = vec![7; frame::DEFAULT_MAX_FRAME - 100];
+    assert_eq!(raw.create("/a", &fits, 0).header.err, ErrorCode::OK);
+    assert_eq!(raw.get("/a", false).reply(OpCode::GET_DATA), raw.get("/a", false).reply(OpCode::GET_DATA));
+    let too_long = vec![7; frame::DEFAULT_MAX_FRAME];
+    let mut out = Vec::new();
+    create("/b", &too_long, 0).encode_frame(&mut out, 9);
+    // The server stops reading in the middle.
+    let _ = raw.stream.write_all(&out);
+    assert!(raw.is_closed());
+}
+
+#[test]
+fn a_client_that_does_not_read_hurts_only_itself() {
+    let server = start();
+    let mut good = Raw::connect(server.address());
+    let value = vec![7; 500_000];
+    good.create("/big", &value, 0);
+    let mut deaf = Raw::connect(server.address());
+    deaf.stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+    let mut out = Vec::new();
+    Request::GetData(WatchedPath { path: "/big".into(), watch: false }).encode_frame(&mut out, 1);
+    let request_len = out.len();
+    // Far more than the kernel keeps; the server reads no more requests than it can answer.
+    let (mut sent, limit) = (0, 100 << 20);
+    let many = out.repeat(10_000);
+    while sent < limit {
+        match deaf.stream.write(&many[sent % request_len..]) {
+            Ok(n) => sent += n,
+            Err(_) => break,
+        }
+    }
+    assert!(sent < limit, "it must not read everything");
+    assert_eq!(good.get("/big", false).header.err, ErrorCode::OK);
+    // When it reads again, every request that arrived whole is answered.
+    deaf.stream.set_read_timeout(Some(raw::PATIENCE)).unwrap();
+    for _ in 0..20 {
+        assert_eq!(deaf.answer().unwrap().unwrap().header.err, ErrorCode::OK);
+    }
+}
+
+#[test]
+fn a_watcher_that_does_not_read_is_closed_at_the_hard_limit() {
+    let server = start();
+    let (mut deaf, mut writer) = (Raw::connect(server.address()), Raw::connect(server.address()));
+    deaf.call(&Request::AddWatch { path: "/".into(), mode: watch_mode::PERSISTENT_RECURSIVE });
+    // Long paths make long events: 40 MB of them.
+    let name = "n".repeat(100_000);
+    let path = format!("/{name}");
+    writer.create(&path, b"", 0);
+    for _ in 0..450 {
+        assert_eq!(writer.set(&path, b"").header.err, ErrorCode::OK);
+    }
+    let connections = |server: &Running| Srvr::parse(&word(server.address(), "srvr")).unwrap().connections;
+    let begin = Instant::now();
+    // The word's own connection is one of them.
+    while connections(&server) != 2 {
+        assert!(begin.elapsed() < raw::PATIENCE);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn containers_and_ttl_nodes_are_cleaned_up() {
+    let options = embedded::Options { container_check_interval_ms: 10, ..embedded::Options::default() };
+    let server = embedded::start(options).unwrap();
+    let mut raw = Raw::connect(server.address());
+    let open = [Acl::OPEN];
+    let create =
+        |path: &'static str, flags| Create { path: path.into(), data: None, acl: (&open[..]).into(), flags };
+    assert_eq!(raw.code(&Request::CreateContainer(create("/c", create_mode::CONTAINER))), ErrorCode::OK);
+    let ttl = Request::CreateTtl { create: create("/t", create_mode::PERSISTENT_WITH_TTL), ttl_ms: 1 };
+    assert_eq!(raw.code(&ttl), ErrorCode::OK);
+    raw.create("/c/child", b"", 0);
+    raw.call(&Request::Exists(watch("/c")));
+    raw.delete("/c/child");
+    let begin = Instant::now();
+    for path in ["/c", "/t"] {
+        while raw.get(path, false).header.err != ErrorCode::NO_NODE {
+            assert!(begin.elapsed() < raw::PATIENCE, "{path} is still there");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+#[test]
+fn the_super_user_may_do_everything() {
+    let super_digest = Some(acl::digest_id("super:test"));
+    let server = embedded::start(embedded::Options { super_digest, ..embedded::Options::default() }).unwrap();
+    let mut raw = Raw::connect(server.address());
+    assert_eq!(raw.set("/zookeeper/config", b"x").header.err, ErrorCode::NO_AUTH);
+    raw.call(&Request::Auth { kind: 0, scheme: "digest".into(), auth: Some(b"super:test") });
+    assert_eq!(raw.set("/zookeeper/config", b"x").header.err, ErrorCode::OK);
+    let answer = raw.call(&Request::WhoAmI);
+    let Reply::Clients(clients) = answer.reply(OpCode::WHO_AM_I) else { panic!() };
+    let mut clients: Vec<_> = clients.iter().map(|c| (c.scheme.into_owned(), c.user.into_owned())).collect();
+    clients.sort();
+    let expected = [("digest", "super"), ("ip", "127.0.0.1"), ("super", "")];
+    assert_eq!(clients, expected.map(|(scheme, user)| (scheme.to_owned(), user.to_owned())));
+}
+
+#[test]
+fn four_letter_words_are_answered_in_upstreams_format() {
+    let server = start();
+    let mut raw = Raw::connect(server.address());
+    raw.create("/a", b"12345", create_mode::EPHEMERAL);
+    raw.get("/a", true);
+    let address = server.address();
+    assert_eq!(word(address, "ruok"), "imok");
+    assert_eq!(four_letter::parse_isro(&word(address, "isro")), Ok(false));
+    let srvr = Srvr::parse(&word(address, "srvr")).unwrap();
+    assert!(srvr.version.starts_with("3.9.4-quorumeter-"), "{}", srvr.version);
+    assert!(srvr.version.contains(", built on "));
+    assert_eq!((srvr.zxid, srvr.mode, srvr.node_count, srvr.connections), (2, Mode::Standalone, 6, 2));
+    // Three requests with the handshake, and three words; the answer to this one is not sent yet.
+    assert_eq!((srvr.received, srvr.sent), (6, 5));
+    let mntr = Mntr::parse(&word(address, "mntr")).unwrap();
+    for (key, value) in [
+        ("server_state", "standalone"),
+        ("znode_count", "6"),
+        ("ephemerals_count", "1"),
+        ("watch_count", "1"),
+        ("global_sessions", "1"),
+        ("num_alive_connections", "2"),
+        ("outstanding_requests", "0"),
+        ("packets_received", "7"),
+        ("approximate_data_size", "51"),
+    ] {
+        assert_eq!(mntr.get(key), Some(value), "{key}");
+    }
+    for key in ["avg_latency", "min_latency", "max_latency", "uptime", "open_file_descriptor_count"] {
+        assert!(mntr.number(key).is_some(), "{key}");
+    }
+    let session = format!("0x{:x}", raw.session_id);
+    let peer = raw.stream.local_addr().unwrap();
+    let stat = word(address, "stat");
+    assert!(stat.contains(&format!("Clients:\n /{peer}[1](queued=0,recved=3,sent=3)\n")), "{stat}");
+    assert!(Srvr::parse(&stat).is_ok());
+    let cons = word(address, "cons");
+    let line = format!(" /{peer}[1](queued=0,recved=3,sent=3,sid={session},lop=GETD,est=");
+    assert!(cons.contains(&line) && cons.contains(",to=40000,lcxid=0x2,lzxid=0x2,lresp="), "{cons}");
+    let dump = word(address, "dump");
+    assert!(dump.contains(&format!("Sessions with Ephemerals (1):\n{session}:\n\t/a\n")), "{dump}");
+    assert!(dump.contains("SessionTracker dump:\nSession Sets (1)/(1):\n1 expire at "), "{dump}");
+    assert!(word(address, "conf").contains(&format!("clientPort={}\n", address.port())));
+    assert!(word(address, "envi").starts_with("Environment:\nzookeeper.version=3.9.4-"));
+    assert_eq!(word(address, "gtmk"), "gtmk is not executed because it is not in the whitelist.\n");
+}
