@@ -1,0 +1,138 @@
+//! Starting the ensemble that a run asks for.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use quorumeter_ensemble::launch::child::Wrapper;
+use quorumeter_ensemble::launch::{Kind, LaunchError, Launched, own, zookeeper};
+use quorumeter_targets::TargetUrl;
+use quorumeter_targets::url::{HostPort, System};
+
+/// What kind of ensemble can be started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EnsembleKind {
+    /// The server of this repository.
+    Embedded,
+    /// Apache ZooKeeper.
+    ZooKeeper,
+    /// The server that does nothing.
+    Null,
+}
+
+/// An ensemble to start: `KIND:N`, or `KIND` for one member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EnsembleSpec {
+    /// What the members are.
+    pub kind: EnsembleKind,
+    /// How many there are.
+    pub members: u32,
+}
+
+impl EnsembleKind {
+    /// Every kind.
+    pub const ALL: [EnsembleKind; 3] = [EnsembleKind::Embedded, EnsembleKind::ZooKeeper, EnsembleKind::Null];
+}
+
+impl fmt::Display for EnsembleKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            EnsembleKind::Embedded => "embedded",
+            EnsembleKind::ZooKeeper => "zookeeper",
+            EnsembleKind::Null => "null",
+        })
+    }
+}
+
+impl fmt::Display for EnsembleSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.kind, self.members)
+    }
+}
+
+impl FromStr for EnsembleSpec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, members) = text.split_once(':').unwrap_or((text, "1"));
+        let Some(kind) = EnsembleKind::ALL.into_iter().find(|kind| kind.to_string() == name) else {
+            let known: Vec<_> = EnsembleKind::ALL.iter().map(ToString::to_string).collect();
+            return Err(format!("there is no kind of ensemble {name:?}; known: {}", known.join(", ")));
+        };
+        let max = match kind {
+            EnsembleKind::ZooKeeper => zookeeper::MEMBERS_MAX,
+            EnsembleKind::Embedded | EnsembleKind::Null => 1,
+        };
+        match members.parse() {
+            Ok(members) if (1..=max).contains(&members) => Ok(EnsembleSpec { kind, members }),
+            Ok(_) if max == 1 => Err(format!("{name} has one member; for more use zookeeper:N")),
+            _ => Err(format!("{members:?} is no number of members; {name} has 1 to {max}")),
+        }
+    }
+}
+
+/// Starts an ensemble in `data_dir`, and returns when every member serves. Blocks. `quorumeter` is this program,
+/// which the members are started through.
+pub fn start(
+    spec: EnsembleSpec,
+    data_dir: &Path,
+    settings: &BTreeMap<String, String>,
+    quorumeter: &Path,
+) -> Result<Launched, LaunchError> {
+    match spec.kind {
+        EnsembleKind::Embedded => own::start(Kind::Embedded, spec.members, data_dir, settings, quorumeter),
+        EnsembleKind::Null => own::start(Kind::Null, spec.members, data_dir, settings, quorumeter),
+        EnsembleKind::ZooKeeper => {
+            let wrapper = Wrapper::Quorumeter(quorumeter.to_owned());
+            let mut options = zookeeper::Options::new(spec.members, data_dir, wrapper);
+            options.settings = settings.clone();
+            zookeeper::start(&options)
+        }
+    }
+}
+
+/// The target URL of a started ensemble.
+pub fn url_of(launched: &Launched) -> TargetUrl {
+    let members = launched
+        .members
+        .iter()
+        .map(|m| HostPort { host: m.address.ip().to_string(), port: m.address.port() });
+    TargetUrl { system: System::ZooKeeper, members: members.collect(), chroot: String::new() }
+}
+
+/// Removes the members' data below a run's folder once they have stopped; their logs and settings stay.
+pub(crate) fn remove_data(launched: &Launched) {
+    for member in &launched.members {
+        let data: PathBuf = member.dir.join("data");
+        // Left-over data cost space and do no other harm.
+        let _ = std::fs::remove_dir_all(data);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ensembles_are_named_by_kind_and_number() {
+        for (text, kind, members) in [
+            ("embedded:1", EnsembleKind::Embedded, 1),
+            ("embedded", EnsembleKind::Embedded, 1),
+            ("zookeeper:3", EnsembleKind::ZooKeeper, 3),
+            ("null:1", EnsembleKind::Null, 1),
+        ] {
+            assert_eq!(text.parse(), Ok(EnsembleSpec { kind, members }));
+        }
+        for (text, why) in [
+            ("etc:3", "no kind"),
+            ("zookeeper:0", "1 to 9"),
+            ("zookeeper:x", "1 to 9"),
+            ("embedded:3", "zookeeper:N"),
+            ("", "no kind"),
+        ] {
+            let error = text.parse::<EnsembleSpec>().unwrap_err();
+            assert!(error.contains(why), "{text}: {error}");
+        }
+    }
+}

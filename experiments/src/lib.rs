@@ -1,0 +1,21 @@
+//! The orchestration of a measurement: what happens when, and what is left afterwards.
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | [`run`] | one run: phases, clean-up, record |
+//! | [`ensembles`] | starting the ensemble that a run asks for |
+//! | [`observe`] | what a run tells while it goes |
+//! | [`environment`] | the machine of the load generator |
+//! | `members` | samples of the members |
+
+pub mod ensembles;
+pub mod environment;
+mod members;
+pub mod observe;
+mod precheck;
+pub mod run;
+mod signals;
+
+pub use ensembles::{EnsembleKind, EnsembleSpec};
+pub use observe::{Numbers, Observer};
+pub use run::{Finished, RunError, RunOptions, TargetSpec, run};
