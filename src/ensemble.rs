@@ -1,0 +1,107 @@
+//! `quorumeter ensemble`
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use quorumeter_ensemble::launch::{LaunchError, Launched, STOP_GRACE};
+use quorumeter_experiments::{EnsembleSpec, ensembles};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::run::{key_value, own_program};
+use crate::{EXIT_ENVIRONMENT, EXIT_USAGE, diagnose};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Start an ensemble on this machine, print its target URL, and run until Ctrl-C.
+    Up(UpArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct UpArgs {
+    /// What to start: embedded:1, zookeeper:N or null:1.
+    #[arg(value_name = "KIND:N")]
+    ensemble: EnsembleSpec,
+    /// Setting of the servers, as in tickTime=500; repeatable.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    server: Vec<(String, String)>,
+    /// Folder for the members' data and logs, which stay there; a temporary one when left out.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: Args) -> u8 {
+    let Command::Up(args) = args.command;
+    match up(args) {
+        Ok(()) => 0,
+        Err(code) => code,
+    }
+}
+
+fn up(args: UpArgs) -> Result<(), u8> {
+    let quorumeter = own_program()?;
+    let settings: BTreeMap<_, _> = args.server.into_iter().collect();
+    let (dir, temporary) = match args.data_dir {
+        Some(dir) => (dir, false),
+        None => (std::env::temp_dir().join(format!("quorumeter-ensemble-{}", std::process::id())), true),
+    };
+    let environment = |e: std::io::Error| diagnose::fail(&e, EXIT_ENVIRONMENT);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(environment)?;
+    let result = runtime.block_on(async {
+        // Taken over before anything is started, so that a signal never leaves a member behind.
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(environment)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(environment)?;
+        let data = dir.clone();
+        let starting = tokio::task::spawn_blocking(move || {
+            ensembles::start(args.ensemble, &data, &settings, &quorumeter)
+        });
+        let launched = tokio::select! {
+            started = starting => started.map_err(|e| diagnose::fail(&e, EXIT_ENVIRONMENT))?.map_err(|e| {
+                let wrong = matches!(e, LaunchError::Setting { .. } | LaunchError::Members { .. });
+                diagnose::fail(&e, if wrong { EXIT_USAGE } else { EXIT_ENVIRONMENT })
+            })?,
+            _ = interrupt.recv() => return Ok(()),
+            _ = terminate.recv() => return Ok(()),
+        };
+        announce(&launched);
+        let result = loop {
+            tokio::select! {
+                _ = interrupt.recv() => break Ok(()),
+                _ = terminate.recv() => break Ok(()),
+                () = tokio::time::sleep(Duration::from_millis(200)) => {
+                    if let Err(error) = launched.check() {
+                        break Err(diagnose::fail(&error, EXIT_ENVIRONMENT));
+                    }
+                }
+            }
+        };
+        launched.stop(STOP_GRACE);
+        result
+    });
+    runtime.shutdown_background();
+    if temporary {
+        // What cannot be removed now is in the folder for temporary files.
+        let _ = std::fs::remove_dir_all(&dir);
+    }
+    result
+}
+
+fn announce(launched: &Launched) {
+    let mut text = format!("{}\n", ensembles::url_of(launched));
+    for member in &launched.members {
+        text += &format!(
+            "member {}: {}, pid {}, log {}\n",
+            member.id,
+            member.address,
+            member.pid,
+            member.log.display()
+        );
+    }
+    diagnose::print(&text);
+}

@@ -1,0 +1,66 @@
+//! The hidden commands behind launched members.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use quorumeter_ensemble::launch::child;
+use quorumeter_ensemble::{embedded, null};
+
+use crate::run::key_value;
+use crate::{EXIT_ENVIRONMENT, diagnose};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    kind: Kind,
+    /// File to write the address to.
+    #[arg(long)]
+    announce: PathBuf,
+    /// Setting of the server, checked by whoever starts it.
+    #[arg(long, value_parser = key_value)]
+    setting: Vec<(String, String)>,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Kind {
+    Embedded,
+    Null,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ChildArgs {
+    /// The process that this one is to end with.
+    #[arg(long)]
+    parent_pid: u32,
+    /// The program and its arguments.
+    #[arg(last = true, required = true)]
+    command: Vec<OsString>,
+}
+
+pub(crate) fn run(args: &Args) -> u8 {
+    let number =
+        |key: &str| args.setting.iter().find(|(k, _)| k == key).and_then(|(_, v)| v.parse::<u32>().ok());
+    let result = match args.kind {
+        Kind::Embedded => {
+            let mut options =
+                embedded::Options { announce: Some(args.announce.clone()), ..Default::default() };
+            options.tick_time_ms = number("tickTime").unwrap_or(options.tick_time_ms);
+            embedded::serve(options)
+        }
+        Kind::Null => {
+            let mut options = null::Options { announce: Some(args.announce.clone()), ..Default::default() };
+            options.value_len = number("valueBytes").map_or(options.value_len, |n| n as usize);
+            null::serve(&options)
+        }
+    };
+    match result {
+        Ok(()) => 0,
+        Err(error) => diagnose::fail(&error, EXIT_ENVIRONMENT),
+    }
+}
+
+pub(crate) fn become_child(args: &ChildArgs) -> u8 {
+    let Some((program, arguments)) = args.command.split_first() else { return EXIT_ENVIRONMENT };
+    // It only comes back when it failed.
+    let error = child::become_child(args.parent_pid, program, arguments);
+    diagnose::fail(&error, EXIT_ENVIRONMENT)
+}

@@ -1,0 +1,144 @@
+//! `quorumeter run`
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use quorumeter_experiments::{EnsembleKind, EnsembleSpec, RunOptions, TargetSpec, run as measure};
+use quorumeter_loadgen::plan::units::{Dur, Rate};
+use quorumeter_loadgen::plan::{Override, Workload};
+use quorumeter_results::report::{Format, render};
+
+use crate::diagnose;
+use crate::progress::Progress;
+use crate::report::FormatArgs;
+
+/// The workload of a run that is given none.
+const DEFAULT_WORKLOAD: &str = include_str!("../workloads/default.toml");
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Workload file (TOML); a modest mix of reads and writes when left out.
+    workload: Option<PathBuf>,
+    /// Ensemble to measure, as zk://HOST:PORT,HOST:PORT/CHROOT.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["ensemble", "server"])]
+    target: Option<String>,
+    /// Ensemble to start for the run: embedded:1 (the default), zookeeper:N or null:1.
+    #[arg(long, value_name = "KIND:N")]
+    ensemble: Option<EnsembleSpec>,
+    /// Setting of the started ensemble's servers, as in tickTime=500; repeatable.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    server: Vec<(String, String)>,
+    /// Offered rate of the workload's one stream of ops, as in 20k/s.
+    #[arg(long)]
+    rate: Option<String>,
+    /// Length of the measured window, as in 30s.
+    #[arg(long, value_name = "DURATION")]
+    duration: Option<Dur>,
+    /// Length of the warm-up, as in 5s.
+    #[arg(long, value_name = "DURATION")]
+    warmup: Option<Dur>,
+    /// Override of a workload's key, as in app.depth=64 or phases.measure=1m; repeatable.
+    #[arg(long, value_name = "STREAM.KEY=VALUE")]
+    set: Vec<Override>,
+    /// Folder for the run record; runs/RUN-ID when left out.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// What must hold, as in 'app.read.response.p99 < 10ms'; repeatable.
+    #[arg(long, value_name = "EXPR")]
+    require: Vec<String>,
+    #[command(flatten)]
+    format: FormatArgs,
+}
+
+pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.trim().to_owned())),
+        _ => Err("write KEY=VALUE, as in tickTime=500".into()),
+    }
+}
+
+/// This program, which members are started through.
+pub(crate) fn own_program() -> Result<PathBuf, u8> {
+    std::env::current_exe().map_err(|e| diagnose::fail(&e, crate::EXIT_ENVIRONMENT))
+}
+
+pub(crate) fn run(args: Args) -> u8 {
+    match try_run(args) {
+        Ok(code) | Err(code) => code,
+    }
+}
+
+fn try_run(args: Args) -> Result<u8, u8> {
+    let (name, text) = match &args.workload {
+        None => ("workloads/default.toml".to_owned(), DEFAULT_WORKLOAD.to_owned()),
+        Some(path) => {
+            let text = diagnose::read_workload(path).map_err(|message| diagnose::usage(&message))?;
+            (path.display().to_string(), text)
+        }
+    };
+    let overrides = overrides(&args, &name, &text)?;
+    let workload =
+        Workload::read(&text, &overrides, draw_seed).map_err(|error| diagnose::plan(&error, &name, &text))?;
+    let target = match args.target {
+        Some(url) => TargetSpec::Url(diagnose::target(&url)?),
+        None => TargetSpec::Ensemble {
+            spec: args.ensemble.unwrap_or(EnsembleSpec { kind: EnsembleKind::Embedded, members: 1 }),
+            settings: args.server.into_iter().collect::<BTreeMap<_, _>>(),
+        },
+    };
+    let options = RunOptions {
+        workload,
+        target,
+        out: args.out,
+        requirements: args.require,
+        command_line: std::env::args().collect(),
+        quorumeter: own_program()?,
+    };
+    let mut progress = Progress::new();
+    let finished = measure(options, &mut progress);
+    progress.finish();
+    let finished = finished.map_err(|error| diagnose::fail(&error, error.exit_code()))?;
+    let format = args.format.chosen();
+    if !diagnose::print(&render(&finished.analysis, format)) {
+        return Err(crate::EXIT_ENVIRONMENT);
+    }
+    if format == Format::Text {
+        diagnose::print(&format!("Record: {}\n", finished.dir.display()));
+    }
+    Ok(finished.analysis.summary.verdict.exit_code())
+}
+
+/// The overrides, those of the short flags first.
+fn overrides(args: &Args, name: &str, text: &str) -> Result<Vec<Override>, u8> {
+    let set = |path: String, value: String| Override { path, value };
+    let mut overrides = Vec::new();
+    if let Some(warmup) = args.warmup {
+        overrides.push(set("phases.warmup".into(), warmup.to_string()));
+    }
+    if let Some(duration) = args.duration {
+        overrides.push(set("phases.measure".into(), duration.to_string()));
+    }
+    if let Some(rate) = &args.rate {
+        rate.parse::<Rate>().map_err(|e| diagnose::usage(&format!("--rate: {e}")))?;
+        // Only a workload that can be read tells its streams.
+        let workload = Workload::read(text, &args.set, || 0).map_err(|e| diagnose::plan(&e, name, text))?;
+        let mut streams = workload.streams.iter().filter(|s| s.watch().is_none()).map(|s| &s.name);
+        match (streams.next(), streams.next()) {
+            (Some(stream), None) => overrides.push(set(format!("{stream}.rate"), rate.clone())),
+            _ => {
+                return Err(diagnose::usage(
+                    "--rate is for workloads with one stream of ops; name the stream with --set STREAM.rate=RATE",
+                ));
+            }
+        }
+    }
+    overrides.extend(args.set.iter().cloned());
+    Ok(overrides)
+}
+
+/// A seed that differs from run to run. It is in the record, so that the run can be repeated.
+fn draw_seed() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
+    (now ^ u64::from(std::process::id()) << 40).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16
+}

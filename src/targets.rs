@@ -1,0 +1,106 @@
+//! `quorumeter targets`
+
+use quorumeter_targets::url::System;
+use quorumeter_targets::zookeeper::ZooKeeper;
+use quorumeter_targets::{Driver as _, OpKind};
+use serde_json::json;
+
+use crate::{EXIT_ENVIRONMENT, diagnose};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Print the matrix as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args) -> u8 {
+    let text = if args.json { as_json() } else { as_text() };
+    if diagnose::print(&text) { 0 } else { EXIT_ENVIRONMENT }
+}
+
+/// What an op is on the wire of a system, and since which version.
+fn on_zookeeper(kind: OpKind) -> (&'static str, &'static str) {
+    match kind {
+        OpKind::Read => ("getData", "3.4"),
+        OpKind::ReadFresh | OpKind::ReadStrongest => ("sync, getData (pipelined)", "3.4"),
+        OpKind::Exists => ("exists", "3.4"),
+        OpKind::List => ("getChildren2", "3.4"),
+        OpKind::Write => ("setData, any version", "3.4"),
+        OpKind::WriteCas => ("getData, then setData of that version", "3.4"),
+        OpKind::Create => ("create", "3.4"),
+        OpKind::CreateSequential => ("create, sequential", "3.4"),
+        OpKind::CreateEphemeral => ("create, ephemeral", "3.4"),
+        OpKind::Delete => ("delete, any version", "3.4"),
+        OpKind::Multi(_) => ("multi of n setData", "3.4"),
+        OpKind::Sync => ("sync", "3.4"),
+    }
+}
+
+/// Watches are set, not drawn from a mix.
+const WATCHES: [(&str, &str, &str); 2] =
+    [("watch one-shot", "getData with a watch", "3.4"), ("watch persistent", "addWatch, getData", "3.6")];
+
+fn kinds() -> Vec<OpKind> {
+    let mut kinds = OpKind::PLAIN.to_vec();
+    kinds.push(OpKind::Multi(1));
+    kinds
+}
+
+fn name(kind: OpKind) -> String {
+    match kind {
+        OpKind::Multi(_) => "multi(n)".to_owned(),
+        kind => kind.to_string(),
+    }
+}
+
+fn as_text() -> String {
+    let mut text = String::new();
+    for system in System::ALL {
+        text += &format!(
+            "{} ({}://HOST:PORT,…/CHROOT): Apache ZooKeeper 3.4 and later, and what speaks its protocol\n\n",
+            system.name(),
+            system.scheme()
+        );
+        text += &format!("  {:<18} {:<40} {:>8}  {:<13} since\n", "op", "requests", "number", "consistency");
+        for kind in kinds() {
+            let (requests, since) = on_zookeeper(kind);
+            let consistency = ZooKeeper::consistency(kind);
+            let number = ZooKeeper::requests_per_op(kind);
+            text += &format!("  {:<18} {requests:<40} {number:>8}  {consistency:<13} {since}\n", name(kind));
+        }
+        for (name, requests, since) in WATCHES {
+            text += &format!("  {name:<18} {requests:<40} {:>8}  {:<13} {since}\n", "-", "-");
+        }
+    }
+    text += "\nconsistency: session = what the member has, never older than what the session has seen; fresh = after the\n\
+             member caught up with the leader, not linearizable across a leader change; linearizable = ordered by the leader\n";
+    text
+}
+
+fn as_json() -> String {
+    let ops: Vec<_> = kinds()
+        .into_iter()
+        .map(|kind| {
+            let (requests, since) = on_zookeeper(kind);
+            json!({
+                "op": name(kind),
+                "requests": requests,
+                "requests_per_op": ZooKeeper::requests_per_op(kind),
+                "consistency": ZooKeeper::consistency(kind),
+                "since": since,
+            })
+        })
+        .collect();
+    let watches: Vec<_> = WATCHES
+        .iter()
+        .map(|(name, requests, since)| json!({ "watch": name, "requests": requests, "since": since }))
+        .collect();
+    let matrix = json!({ "systems": [{
+        "system": System::ZooKeeper.name(),
+        "scheme": System::ZooKeeper.scheme(),
+        "ops": ops,
+        "watches": watches,
+    }]});
+    serde_json::to_string_pretty(&matrix).unwrap_or_default() + "\n"
+}
