@@ -1,0 +1,11 @@
+//! Tests that need several rooms, or the binary.
+
+#![allow(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
+
+mod broken_servers;
+mod command_line;
+mod interrupted;
+mod outcomes;
+#[path = "../support/mod.rs"]
+mod support;
+mod watching;
