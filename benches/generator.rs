@@ -1,0 +1,304 @@
+//! What the load generator itself costs, and how well it keeps its schedule: `cargo bench -p quorumeter-benches
+//! --bench generator`.
+//!
+//! Everything runs against the null server, in this process but on a thread of its own that is not counted. Times
+//! are CPU times of the client's threads, as the kernel keeps them in `/proc/self/task/*/schedstat`. The candidates
+//! take turns, and the best of each one's rounds counts: on a shared machine the best is the least disturbed.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use quorumeter_ensemble::null;
+use quorumeter_loadgen::plan::Workload;
+use quorumeter_loadgen::{Engine, values};
+use quorumeter_record::{
+    GeneratorLine, IntervalLine, Manifest, Phase, PhasePlan, RecordWriter, Tool, WallStart,
+};
+use quorumeter_targets::Clock;
+use quorumeter_targets::session::Member;
+use quorumeter_targets::zookeeper::{DialSettings, Layout, ZooKeeper};
+use quorumeter_zk::connect::{ConnectRequest, PASSWORD_LEN};
+use quorumeter_zk::frame::{self, Front};
+use quorumeter_zk::request::{Request, WatchedPath};
+use rustix::event::epoll;
+
+const CONNECTIONS: u32 = 4;
+const DEPTH: u32 = 64;
+const ROUNDS: usize = 5;
+const ROUND: Duration = Duration::from_secs(1);
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // `cargo test --benches` and `cargo bench -- --list` ask for things that this is not.
+    if std::env::args().any(|arg| arg == "--test" || arg == "--list") {
+        return Ok(());
+    }
+    println!("machine: {}", machine());
+    cost_per_read()?;
+    schedule_lag()?;
+    Ok(())
+}
+
+fn machine() -> String {
+    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu.lines().find_map(|l| l.strip_prefix("model name")).unwrap_or_default();
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    format!("{}, {cores} cores, shared by server and clients", model.trim_start_matches(['\t', ':', ' ']))
+}
+
+/// A client that reads as fast as it can for a time, and returns the CPU time and the number of reads.
+type Candidate = (&'static str, fn(SocketAddr) -> io::Result<(u64, u64)>);
+
+fn cost_per_read() -> io::Result<()> {
+    println!(
+        "\nclient CPU per read, {CONNECTIONS} connections × depth {DEPTH}, best of {ROUNDS} interleaved rounds"
+    );
+    let candidates: [Candidate; 3] =
+        [("bare loop", bare_loop), ("quorumeter", quorumeter), ("zookeeper-client", zookeeper_client)];
+    let mut best = [f64::INFINITY; 3];
+    for _ in 0..ROUNDS {
+        for (place, (_, run)) in candidates.iter().enumerate() {
+            let server = null::start(&null::Options::default())?;
+            let (cpu_ns, reads) = run(server.address())?;
+            best[place] = best[place].min(cpu_ns as f64 / reads as f64);
+        }
+    }
+    for ((name, _), ns) in candidates.iter().zip(best) {
+        println!("  {name:<18} {:>8.0} ns   {:>6.2} × the bare loop", ns, ns / best[0]);
+    }
+    let verdict = |holds: bool| if holds { "holds" } else { "DOES NOT HOLD" };
+    println!("  at most 2.5 × the bare loop: {}", verdict(best[1] <= 2.5 * best[0]));
+    println!("  at least 5 × cheaper than zookeeper-client: {}", verdict(5.0 * best[1] <= best[2]));
+    Ok(())
+}
+
+/// CPU time of all threads of this process but the null server's, nanoseconds.
+fn client_cpu_ns() -> u64 {
+    let mut sum = 0;
+    for task in fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
+        let name = fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+        let used = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+        if name.trim() != "null" {
+            sum += used.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()).unwrap_or(0);
+        }
+    }
+    sum
+}
+
+/// The yardstick: prebuilt frames, replies counted by their length, nothing recorded.
+fn bare_loop(server: SocketAddr) -> io::Result<(u64, u64)> {
+    let mut request = Vec::new();
+    let path = "/quorumeter/20261124-000000-0000/data/000000/00000000";
+    Request::GetData(WatchedPath { path: path.into(), watch: false }).encode_frame(&mut request, 1);
+    let frames = request.repeat(DEPTH as usize);
+    let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    let mut connections = Vec::new();
+    for i in 0..CONNECTIONS {
+        let mut stream = TcpStream::connect(server)?;
+        stream.set_nodelay(true)?;
+        shake_hands(&mut stream)?;
+        stream.set_nonblocking(true)?;
+        epoll::add(&poll, stream.as_fd(), epoll::EventData::new_u64(i.into()), epoll::EventFlags::IN)?;
+        connections.push(stream);
+    }
+    let (begun, cpu_ns) = (Instant::now(), client_cpu_ns());
+    for stream in &mut connections {
+        stream.write_all(&frames)?;
+    }
+    let mut buffers: Vec<(Vec<u8>, usize)> = connections.iter().map(|_| (vec![0; 256 << 10], 0)).collect();
+    let mut events = Vec::with_capacity(CONNECTIONS as usize);
+    let mut reads = 0;
+    while begun.elapsed() < ROUND {
+        events.clear();
+        epoll::wait(&poll, rustix::buffer::spare_capacity(&mut events), None)?;
+        for event in &events {
+            let place = event.data.u64() as usize;
+            let (buffer, filled) = &mut buffers[place];
+            *filled += connections[place].read(&mut buffer[*filled..])?;
+            let (mut start, mut replies) = (0, 0);
+            while let Ok(Front::Frame(body)) = frame::front(&buffer[start..*filled], 1 << 20) {
+                start += frame::PREFIX_LEN + body.len();
+                replies += 1;
+            }
+            buffer.copy_within(start..*filled, 0);
+            *filled -= start;
+            reads += replies;
+            // The socket's buffer holds far more than a window of requests.
+            connections[place].write_all(&frames[..replies as usize * request.len()])?;
+        }
+    }
+    Ok((client_cpu_ns() - cpu_ns, reads))
+}
+
+fn shake_hands(stream: &mut TcpStream) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    ConnectRequest {
+        protocol_version: 0,
+        last_zxid_seen: 0,
+        timeout_ms: 10_000,
+        session_id: 0,
+        password: Some(&[0; PASSWORD_LEN]),
+        read_only: Some(false),
+    }
+    .encode_frame(&mut bytes);
+    stream.write_all(&bytes)?;
+    stream.read_exact(&mut [0; 41])
+}
+
+/// The engine with everything on: schedule, recorder, record on disk.
+fn quorumeter(server: SocketAddr) -> io::Result<(u64, u64)> {
+    let lines = engine_run(
+        server,
+        &format!(
+            "phases = {{ warmup = \"200ms\", measure = \"{}ms\" }}\nengine = {{ workers = 1, pin = false }}\n\
+             [[stream]]\nname = \"app\"\nsessions = {CONNECTIONS}\ndepth = {DEPTH}\nmix = {{ read = 1 }}\n",
+            ROUND.as_millis()
+        ),
+    )?;
+    let of = |get: fn(&GeneratorLine) -> u64| lines.iter().map(get).sum::<u64>();
+    Ok((of(|g| g.workers.iter().map(|w| w.cpu_ns).sum()), of(|g| g.departed)))
+}
+
+/// Runs a workload, and returns the generator's lines of the measured window.
+fn engine_run(server: SocketAddr, workload: &str) -> io::Result<Vec<GeneratorLine>> {
+    let workload = Arc::new(Workload::read(workload, &[], || 1).map_err(io::Error::other)?);
+    let dir = tempfile::tempdir()?;
+    let record =
+        RecordWriter::create(&dir.path().join("run"), &manifest(&workload)).map_err(io::Error::other)?;
+    let pool = values::pool(workload.largest_value(), 1);
+    let layout = Layout {
+        root: "/quorumeter/20261124-000000-0000".into(),
+        dataset: workload.dataset,
+        streams: workload.streams.iter().map(|s| s.name.clone()).collect(),
+    };
+    let members = vec![Member { name: "null".into(), address: server }];
+    let driver = ZooKeeper::new(members, DialSettings::default(), layout, Arc::clone(&pool));
+    let clock = Clock::start();
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let taken = Arc::clone(&lines);
+    let engine = Engine::start(
+        &driver,
+        Arc::clone(&workload),
+        workload.file.engine.workers as usize,
+        pool.len(),
+        clock,
+        Arc::new(Mutex::new(record)),
+        Box::new(move |interval| {
+            let measured = interval.iter().filter_map(|line| match line {
+                IntervalLine::Generator(g) if g.during == Phase::Measure => Some(g.clone()),
+                _ => None,
+            });
+            if let Ok(mut lines) = taken.lock() {
+                lines.extend(measured);
+            }
+        }),
+    )
+    .map_err(io::Error::other)?;
+    while engine.connecting().connected < engine.connecting().sessions {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    engine.begin(clock.now_ns() + 50_000_000);
+    engine.finish().map_err(io::Error::other)?;
+    let lines = lines.lock().map_err(|_| io::Error::other("the aggregator panicked"))?;
+    Ok(lines.clone())
+}
+
+fn manifest(workload: &Workload) -> Manifest {
+    Manifest {
+        schema: Manifest::SCHEMA.into(),
+        run_id: "bench".into(),
+        tool: Tool { version: "bench".into(), commit: None, build: "bench".into() },
+        command_line: Vec::new(),
+        wall_start: WallStart { rfc3339: String::new(), unix_ns: 0 },
+        seed: workload.seed,
+        workload: Default::default(),
+        streams: Vec::new(),
+        phases: PhasePlan { warmup_ns: 0, measure_ns: 0, drain_limit_ns: 0 },
+        interval_ns: workload.interval_ns,
+        gates: Vec::new(),
+        aborts: Vec::new(),
+        target: None,
+        environment: Default::default(),
+    }
+}
+
+/// The crate `zookeeper-client`: as many sessions, and as many tasks that each await one read after the other.
+fn zookeeper_client(server: SocketAddr) -> io::Result<(u64, u64)> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut clients = Vec::new();
+        for _ in 0..CONNECTIONS {
+            let client = zookeeper_client::Client::connect(&server.to_string()).await;
+            clients.push(client.map_err(io::Error::other)?);
+        }
+        let (begun, cpu_ns) = (Instant::now(), client_cpu_ns());
+        let mut tasks = Vec::new();
+        for client in &clients {
+            for _ in 0..DEPTH {
+                let client = client.clone();
+                tasks.push(tokio::spawn(async move {
+                    let mut reads = 0;
+                    while begun.elapsed() < ROUND {
+                        let read =
+                            client.get_data("/quorumeter/20261124-000000-0000/data/000000/00000000").await;
+                        if read.is_err() {
+                            break;
+                        }
+                        reads += 1;
+                    }
+                    reads
+                }));
+            }
+        }
+        let mut reads = 0;
+        for task in tasks {
+            reads += task.await.map_err(io::Error::other)?;
+        }
+        Ok((client_cpu_ns() - cpu_ns, reads))
+    })
+}
+
+fn schedule_lag() -> io::Result<()> {
+    const RATE: &str = "50k/s";
+    println!(
+        "\nschedule lag at {RATE}, constant arrivals, 1 worker, best p99 of {ROUNDS} interleaved rounds"
+    );
+    let timers = ["timerfd", "tokio"];
+    let mut best: HashMap<&str, (i64, i64)> = HashMap::new();
+    for _ in 0..ROUNDS {
+        for timer in timers {
+            let server = null::start(&null::Options::default())?;
+            let lines = engine_run(
+                server.address(),
+                &format!(
+                    "phases = {{ warmup = \"500ms\", measure = \"2s\" }}\n\
+                     engine = {{ workers = 1, timer = \"{timer}\", interval = \"2s\" }}\n\
+                     [[stream]]\nname = \"app\"\nsessions = {CONNECTIONS}\ndepth = {DEPTH}\nrate = \"{RATE}\"\n\
+                     arrival = \"constant\"\nmix = {{ read = 1 }}\n"
+                ),
+            )?;
+            let lag = lines.first().map(|g| &g.measured_lag_ns);
+            if let Some((p50, p99)) = lag.and_then(|lag| Some((lag.p50?, lag.p99?))) {
+                let entry = best.entry(timer).or_insert((p50, p99));
+                if p99 < entry.1 {
+                    *entry = (p50, p99);
+                }
+            }
+        }
+    }
+    let of = |timer: &str| best.get(timer).copied().unwrap_or((i64::MAX, i64::MAX));
+    for timer in timers {
+        let (p50, p99) = of(timer);
+        println!("  {timer:<8} p50 {:>8.1} µs   p99 {:>8.1} µs", p50 as f64 / 1e3, p99 as f64 / 1e3);
+    }
+    let ratio = of("tokio").1 as f64 / of("timerfd").1 as f64;
+    println!(
+        "  p99 {ratio:.1} × lower with timerfd; at least 10 ×: {}",
+        if ratio >= 10.0 { "holds" } else { "DOES NOT HOLD" }
+    );
+    Ok(())
+}
