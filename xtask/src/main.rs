@@ -1,0 +1,63 @@
+//! Automation: real servers, tests, generated files. `cargo xtask help` tells what there is.
+
+mod generate;
+mod servers;
+mod test;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Automation of this repository")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Install pinned real servers, and tools that tests need, into the cache.
+    Servers {
+        /// Which; all of them when none is given.
+        names: Vec<String>,
+        /// Tell what there is and what is installed, and do nothing.
+        #[arg(long)]
+        list: bool,
+    },
+    /// Write the files that are generated from code.
+    Generate {
+        /// Write nothing, and fail when a file is not what it should be.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Check format, lints and generated files, then run every test and every sample workload.
+    Test {
+        /// Do not install real servers. Tests that need one which is not there are skipped, and named.
+        #[arg(long)]
+        no_servers: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Args::parse().task {
+        Task::Servers { list: true, .. } => servers::list(),
+        Task::Servers { names, .. } => servers::install(&names),
+        Task::Generate { check: true } => generate::check(),
+        Task::Generate { .. } => generate::write(),
+        Task::Test { no_servers } => return test::run(!no_servers),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The root of the checkout.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_owned)
+}

@@ -1,0 +1,273 @@
+//! Real servers, and tools that tests need, in versions pinned by the build files in `servers/`.
+//!
+//! Each is installed into a folder of its own in the cache, outside the checkout, so that every checkout on the
+//! machine uses the same one. It is built beside that folder, verified, stamped with its build files, and renamed:
+//! what is there is whole, and what has the right stamp is not built again.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use quorumeter_ensemble::launch::{self, zookeeper};
+
+use crate::root;
+
+/// Something that can be installed.
+#[derive(Debug)]
+struct Server {
+    /// Its name here, and of its folder in `servers/`.
+    name: &'static str,
+    version: &'static str,
+    /// Programs that its installation needs, each with the Debian package that has it.
+    needs: &'static [(&'static str, &'static str)],
+    /// Builds it: from the folder with its build files, into an empty folder.
+    build: fn(&Path, &Path) -> Result<(), String>,
+}
+
+static SERVERS: [Server; 2] = [
+    Server { name: "zookeeper", version: zookeeper::VERSION, needs: &MAVEN, build: fetch_jars },
+    Server { name: "hdrhistogram", version: "2.2.2", needs: &MAVEN, build: fetch_jars },
+];
+
+const MAVEN: [(&str, &str); 2] = [("java", "default-jre-headless"), ("mvn", "maven")];
+
+/// The file in an installation that says from which build files it was made.
+const STAMP: &str = "stamp";
+
+/// Prints what there is and what is installed.
+pub(crate) fn list() -> Result<(), String> {
+    let cache = cache()?;
+    for server in &SERVERS {
+        let dir = server.dir(&cache);
+        let state = if server.is_installed(&dir)? { "installed in" } else { "not installed; would go to" };
+        println!("{} {} {state} {}", server.name, server.version, dir.display());
+    }
+    Ok(())
+}
+
+/// Installs the servers of these names, or all.
+pub(crate) fn install(names: &[String]) -> Result<(), String> {
+    let chosen = choose(names)?;
+    let cache = cache()?;
+    fs::create_dir_all(&cache).map_err(|error| format!("cannot make {}: {error}", cache.display()))?;
+    // One installation at a time: the names of unfinished folders are fixed, so that what was interrupted is cleared.
+    let lock = File::create(cache.join("lock")).map_err(|error| format!("{}: {error}", cache.display()))?;
+    lock.lock().map_err(|error| format!("cannot lock {}: {error}", cache.display()))?;
+    for server in chosen {
+        let dir = server.dir(&cache);
+        if server.is_installed(&dir)? {
+            println!("{} {} is installed in {}: nothing to do", server.name, server.version, dir.display());
+            continue;
+        }
+        let started = Instant::now();
+        provide(server)?;
+        server.install(&dir).map_err(|error| format!("{} {}: {error}", server.name, server.version))?;
+        println!(
+            "{} {} installed in {} ({:.1} s)",
+            server.name,
+            server.version,
+            dir.display(),
+            started.elapsed().as_secs_f64()
+        );
+    }
+    Ok(())
+}
+
+fn choose(names: &[String]) -> Result<Vec<&'static Server>, String> {
+    if names.is_empty() {
+        return Ok(SERVERS.iter().collect());
+    }
+    let known = || SERVERS.iter().map(|server| server.name).collect::<Vec<_>>().join(", ");
+    names
+        .iter()
+        .map(|name| {
+            SERVERS
+                .iter()
+                .find(|server| server.name == name)
+                .ok_or_else(|| format!("there is no server `{name}`; there are {}", known()))
+        })
+        .collect()
+}
+
+fn cache() -> Result<PathBuf, String> {
+    launch::servers_dir().map_err(|error| error.to_string())
+}
+
+impl Server {
+    fn dir(&self, cache: &Path) -> PathBuf {
+        cache.join(format!("{}-{}", self.name, self.version))
+    }
+
+    fn source(&self) -> PathBuf {
+        root().join("servers").join(self.name)
+    }
+
+    fn is_installed(&self, dir: &Path) -> Result<bool, String> {
+        let stamp = fs::read_to_string(dir.join(STAMP)).ok();
+        Ok(stamp == Some(build_files(&self.source())?))
+    }
+
+    fn install(&self, dir: &Path) -> Result<(), String> {
+        let beside = |suffix: &str| PathBuf::from(format!("{}.{suffix}", dir.display()));
+        let (unfinished, replaced) = (beside("unfinished"), beside("replaced"));
+        let fail = |error| format!("cannot install into {}: {error}", dir.display());
+        for folder in [&unfinished, &replaced] {
+            if folder.exists() {
+                fs::remove_dir_all(folder).map_err(fail)?;
+            }
+        }
+        fs::create_dir(&unfinished).map_err(fail)?;
+        (self.build)(&self.source(), &unfinished)?;
+        fs::write(unfinished.join(STAMP), build_files(&self.source())?).map_err(fail)?;
+        if dir.exists() {
+            fs::rename(dir, &replaced).map_err(fail)?;
+        }
+        fs::rename(&unfinished, dir).map_err(fail)?;
+        if replaced.exists() {
+            fs::remove_dir_all(&replaced).map_err(fail)?;
+        }
+        Ok(())
+    }
+}
+
+/// All that pins a server, as one text.
+fn build_files(source: &Path) -> Result<String, String> {
+    let fail = |error| format!("cannot read {}: {error}", source.display());
+    let mut text = String::new();
+    for name in names_in(source).map_err(fail)? {
+        let contents = fs::read_to_string(source.join(&name)).map_err(fail)?;
+        text.push_str(&format!("==> {name} <==\n{contents}"));
+    }
+    Ok(text)
+}
+
+fn names_in(dir: &Path) -> std::io::Result<BTreeSet<String>> {
+    fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+}
+
+/// Fetches the jars of a `pom.xml` into `lib`, and compares them with the `SHA256SUMS` beside it.
+fn fetch_jars(source: &Path, target: &Path) -> Result<(), String> {
+    let lib = target.join("lib");
+    run(Command::new("mvn")
+        .args(["-q", "-B", "-Dstyle.color=never", "-f"])
+        .arg(source.join("pom.xml"))
+        .arg("dependency:copy-dependencies")
+        .arg(format!("-DoutputDirectory={}", lib.display())))?;
+    let sums = source.join("SHA256SUMS");
+    run(Command::new("sha256sum").args(["--check", "--strict", "--quiet"]).arg(&sums).current_dir(&lib))?;
+    // sha256sum looks at the files of the list; a jar that is not in the list must not be there either.
+    let text = fs::read_to_string(&sums).map_err(|error| format!("{}: {error}", sums.display()))?;
+    let listed: BTreeSet<String> =
+        text.lines().filter_map(|line| line.split_whitespace().nth(1)).map(str::to_owned).collect();
+    let fetched = names_in(&lib).map_err(|error| format!("{}: {error}", lib.display()))?;
+    if fetched == listed {
+        Ok(())
+    } else {
+        let surplus: Vec<&String> = fetched.difference(&listed).collect();
+        Err(format!("jars were fetched that {} does not list: {surplus:?}", sums.display()))
+    }
+}
+
+/// Makes sure that the programs which an installation needs are there, and installs their packages where that is
+/// possible.
+fn provide(server: &Server) -> Result<(), String> {
+    let missing = || server.needs.iter().filter(|(program, _)| !has(program)).collect::<Vec<_>>();
+    if missing().is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing().iter().map(|(_, package)| *package).collect();
+    let command = format!("apt-get install -y --no-install-recommends {}", packages.join(" "));
+    let is_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+    if !is_root || !has("apt-get") {
+        let programs: Vec<&str> = missing().iter().map(|(program, _)| *program).collect();
+        return Err(format!(
+            "{} needs {}, which this machine does not have; `{command}` installs it on Debian",
+            server.name,
+            programs.join(" and ")
+        ));
+    }
+    println!("{} needs what is not there: apt-get update && {command}", server.name);
+    run(Command::new("apt-get").args(["update", "-qq"]))?;
+    run(Command::new("apt-get")
+        .args(["install", "-y", "-qq", "--no-install-recommends"])
+        .args(&packages)
+        .env("DEBIAN_FRONTEND", "noninteractive"))?;
+    if missing().is_empty() { Ok(()) } else { Err(format!("{command} did not bring {:?}", missing())) }
+}
+
+fn has(program: &str) -> bool {
+    if program == "java" {
+        // The same search as when a server is started.
+        return launch::java().is_ok();
+    }
+    std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+        .any(|dir| dir.join(program).is_file())
+}
+
+/// Runs a program whose output matters only when it fails.
+fn run(command: &mut Command) -> Result<(), String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().map_err(|error| format!("{program} cannot be run: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    for text in [&output.stdout, &output.stderr] {
+        eprint!("{}", String::from_utf8_lossy(text));
+    }
+    Err(format!("{program} failed ({})", output.status))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_build_files_pin_the_versions_of_the_table() {
+        for server in &SERVERS {
+            let files = build_files(&server.source()).unwrap();
+            assert!(files.contains(&format!("<version>{}</version>", server.version)), "{}", server.name);
+            assert!(files.contains("SHA256SUMS"), "{}", server.name);
+        }
+    }
+
+    #[test]
+    fn all_servers_are_chosen_when_none_is_named() {
+        let names = |names: &[&str]| {
+            choose(&names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>())
+                .map(|servers| servers.iter().map(|server| server.name).collect::<Vec<_>>())
+        };
+        assert_eq!(names(&[]).unwrap(), ["zookeeper", "hdrhistogram"]);
+        assert_eq!(names(&["hdrhistogram"]).unwrap(), ["hdrhistogram"]);
+        assert!(names(&["zookeper"]).unwrap_err().contains("there are zookeeper, hdrhistogram"));
+    }
+
+    #[test]
+    fn an_installation_is_whole_or_not_there_and_replaces_an_older_one() {
+        let cache = tempfile::tempdir().unwrap();
+        let server = |build| Server { name: "hdrhistogram", version: "0", needs: &[], build };
+        let works = server(|_, target| fs::write(target.join("new"), "").map_err(|error| error.to_string()));
+        let fails = server(|_, target| {
+            fs::write(target.join("half"), "").map_err(|error| error.to_string())?;
+            Err("no network".to_owned())
+        });
+        let dir = works.dir(cache.path());
+
+        assert_eq!(fails.install(&dir).unwrap_err(), "no network");
+        assert!(!dir.exists() && !fails.is_installed(&dir).unwrap());
+
+        works.install(&dir).unwrap();
+        assert!(works.is_installed(&dir).unwrap());
+        assert_eq!(names_in(&dir).unwrap(), ["new", "stamp"].map(str::to_owned).into());
+
+        fs::write(dir.join(STAMP), "of older build files").unwrap();
+        fs::write(dir.join("old"), "").unwrap();
+        assert!(!works.is_installed(&dir).unwrap());
+        assert!(fails.install(&dir).is_err() && dir.join("old").exists());
+        works.install(&dir).unwrap();
+        assert_eq!(names_in(&dir).unwrap(), ["new", "stamp"].map(str::to_owned).into());
+        assert_eq!(names_in(cache.path()).unwrap().len(), 1);
+    }
+}
