@@ -10,6 +10,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -31,15 +32,24 @@ const CONNECTIONS: u32 = 4;
 const DEPTH: u32 = 64;
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(1);
+/// Lengths of the runs whose memory is compared, seconds.
+const MEMORY_RUNS_S: [u64; 2] = [10, 60];
+/// The argument with which this program measures a run's memory in a process of its own.
+const PEAK_MEMORY_OF: &str = "--peak-memory-of";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // `cargo test --benches` and `cargo bench -- --list` ask for things that this is not.
     if std::env::args().any(|arg| arg == "--test" || arg == "--list") {
         return Ok(());
     }
+    if let Some(seconds) = std::env::args().skip_while(|arg| arg != PEAK_MEMORY_OF).nth(1) {
+        println!("{}", peak_memory_here(seconds.parse()?)?);
+        return Ok(());
+    }
     println!("machine: {}", machine());
     cost_per_read()?;
     schedule_lag()?;
+    peak_memory()?;
     Ok(())
 }
 
@@ -301,4 +311,36 @@ fn schedule_lag() -> io::Result<()> {
         if ratio >= 10.0 { "holds" } else { "DOES NOT HOLD" }
     );
     Ok(())
+}
+
+/// Does memory grow with the length of a run? Each run has a process of its own, whose peak the kernel keeps.
+fn peak_memory() -> Result<(), Box<dyn std::error::Error>> {
+    println!("\npeak memory of a run, generator and null server in one process");
+    let mut peaks_kib = [0_u64; 2];
+    for (peak_kib, seconds) in peaks_kib.iter_mut().zip(MEMORY_RUNS_S) {
+        let output =
+            Command::new(std::env::current_exe()?).args([PEAK_MEMORY_OF, &seconds.to_string()]).output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        *peak_kib = text.trim().parse().map_err(|_| format!("the run of {seconds} s failed: {output:?}"))?;
+        println!("  {seconds:>3} s {:>10.2} MiB", *peak_kib as f64 / 1024.0);
+    }
+    let holds = peaks_kib[0].abs_diff(peaks_kib[1]) <= 2 << 10;
+    println!("  within 2 MiB: {}", if holds { "holds" } else { "DOES NOT HOLD" });
+    Ok(())
+}
+
+/// Runs reads and writes for a time, and returns this process's peak of resident memory, KiB.
+fn peak_memory_here(seconds: u64) -> Result<u64, Box<dyn std::error::Error>> {
+    let server = null::start(&null::Options::default())?;
+    engine_run(
+        server.address(),
+        &format!(
+            "phases = {{ warmup = \"1s\", measure = \"{seconds}s\" }}\n[[stream]]\nname = \"app\"\n\
+             sessions = {CONNECTIONS}\ndepth = {DEPTH}\nrate = \"20k/s\"\narrival = \"poisson\"\n\
+             mix = {{ read = 80, write = 20 }}\n"
+        ),
+    )?;
+    let status = fs::read_to_string("/proc/self/status")?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
+    Ok(peak.trim().trim_end_matches(" kB").parse()?)
 }
