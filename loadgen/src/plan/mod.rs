@@ -4,9 +4,11 @@
 //! |---|---|
 //! | [`file`] | the fields of a workload file, with their documentation and defaults |
 //! | [`read`] | TOML in, fields out; errors that point at the key |
-//! | [`workload`] | the validated workload; combinations that make no sense are refused |
+//! | [`workload`] | the validated workload |
+//! | `check` | from fields to workload: ranges, and combinations that make no sense |
 //! | [`units`] | values with a unit |
 
+mod check;
 pub mod file;
 pub mod read;
 pub mod units;

@@ -1,0 +1,192 @@
+//! The thread that runs a run: what it holds, and how that is given back whatever happens.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use quorumeter_ensemble::launch::{Launched, STOP_GRACE};
+use quorumeter_loadgen::Engine;
+use quorumeter_loadgen::plan::Workload;
+use quorumeter_record::{Event, EventKind, IntervalLine, Manifest, Phase, RecordWriter, StopReason};
+use quorumeter_results::Gate;
+use quorumeter_targets::Clock;
+use quorumeter_targets::session::Member;
+use quorumeter_targets::zookeeper::{Client, Root};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use super::{RunError, TargetSpec};
+use crate::ensembles;
+use crate::observe::Observer;
+use crate::signals::Signals;
+
+/// How long a clean-up goes on after the connection was lost.
+const CLEANUP_LIMIT: Duration = Duration::from_secs(20);
+/// Between two looks at the engine.
+pub(super) const LOOK: Duration = Duration::from_millis(20);
+
+/// An `[abort]` expression, and since when it has not held.
+pub(super) struct Brake {
+    pub(super) gate: Gate,
+    pub(super) violated_since_ns: Option<u64>,
+}
+
+/// The thread that runs a run.
+pub(super) struct Control<'o> {
+    pub(super) workload: Arc<Workload>,
+    pub(super) target: TargetSpec,
+    pub(super) quorumeter: PathBuf,
+    pub(super) dir: PathBuf,
+    pub(super) clock: Clock,
+    pub(super) record: Arc<Mutex<RecordWriter>>,
+    pub(super) manifest: Manifest,
+    pub(super) aborts: Vec<Brake>,
+    pub(super) signals: Signals,
+    pub(super) observer: &'o mut dyn Observer,
+    /// Phases that have begun.
+    pub(super) begun: Vec<Phase>,
+}
+
+/// What is to be given back at the end.
+#[derive(Default)]
+pub(super) struct Held {
+    pub(super) launched: Option<Rc<Launched>>,
+    pub(super) members: Vec<Member>,
+    pub(super) client: Option<Rc<tokio::sync::Mutex<Client>>>,
+    pub(super) root: Option<Root>,
+    pub(super) keeper: Option<JoinHandle<()>>,
+    pub(super) engine: Option<Engine>,
+    pub(super) live: Option<Receiver<Vec<IntervalLine>>>,
+}
+
+/// Why a run does not go on.
+pub(super) enum Halt {
+    /// The first signal, before there was anything to end early.
+    Signal,
+    Error(RunError),
+}
+
+impl<E: Into<RunError>> From<E> for Halt {
+    fn from(error: E) -> Self {
+        Halt::Error(error.into())
+    }
+}
+
+impl Control<'_> {
+    pub(super) async fn drive(&mut self) -> Result<(), RunError> {
+        let mut held = Held::default();
+        let loaded = match self.prepare(&mut held).await {
+            Ok(()) => self.load(&mut held).await,
+            Err(halt) => Err(halt),
+        };
+        let mut result = match loaded {
+            Ok(()) => Ok(()),
+            Err(Halt::Signal) => {
+                self.event(EventKind::Stop { reason: StopReason::Signal, detail: String::new() });
+                Ok(())
+            }
+            Err(Halt::Error(error)) => {
+                self.event(EventKind::Stop { reason: StopReason::Error, detail: error.to_string() });
+                Err(error)
+            }
+        };
+        if let Some(engine) = held.engine.take() {
+            engine.cancel();
+            let finished = engine.finish();
+            if result.is_ok() {
+                result = finished.map_err(RunError::from);
+            }
+        }
+        if matches!(result, Err(RunError::Killed)) {
+            return result;
+        }
+        let cleaned = self.clean_up(&mut held).await;
+        if let Some(launched) = held.launched.take() {
+            // Stopping takes as long as the members do.
+            launched.stop(STOP_GRACE);
+            ensembles::remove_data(&launched);
+        }
+        result?;
+        cleaned?;
+        self.record().event(&Event { t_ns: self.clock.now_ns(), kind: EventKind::End })?;
+        Ok(())
+    }
+
+    /// Removes what the run created.
+    pub(super) async fn clean_up(&mut self, held: &mut Held) -> Result<(), RunError> {
+        if let Some(keeper) = held.keeper.take() {
+            keeper.abort();
+            // It is done with the client when it has ended.
+            let _ = keeper.await;
+        }
+        let Some(client) = held.client.take() else { return Ok(()) };
+        let mut result = Ok(());
+        if let Some(root) = held.root.take() {
+            self.begin_phase(Phase::Cleanup, &root.path);
+            let mut client = client.lock().await;
+            tokio::select! {
+                released = root.release(&mut client, CLEANUP_LIMIT) => if let Err(error) = released {
+                    let text = format!("{} could not be removed: {error}; `quorumeter clean` does it later", root.path);
+                    self.observer.notice(&text);
+                    self.event(EventKind::Warning { text });
+                },
+                _ = self.signals.next() => result = Err(RunError::Killed),
+            }
+        }
+        if let Ok(client) = Rc::try_unwrap(client) {
+            client.into_inner().close().await;
+        }
+        result
+    }
+
+    pub(super) fn record(&self) -> MutexGuard<'_, RecordWriter> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn event(&self, kind: EventKind) {
+        // A record that cannot be written ends the run through the engine's aggregator.
+        let _ = self.record().event(&Event { t_ns: self.clock.now_ns(), kind });
+    }
+
+    pub(super) fn begin_phase(&mut self, phase: Phase, detail: &str) {
+        self.event(EventKind::Phase { phase });
+        self.observer.phase(phase, detail);
+    }
+
+    /// Begins a phase of the load, once.
+    pub(super) fn begin_phase_at(&mut self, t_ns: u64, phase: Phase) {
+        if !self.begun.contains(&phase) {
+            self.begun.push(phase);
+            let _ = self.record().event(&Event { t_ns, kind: EventKind::Phase { phase } });
+            self.observer.phase(phase, "");
+        }
+    }
+}
+
+/// Keeps the control session, and with it the lock, alive while load runs.
+pub(super) async fn keep_control(
+    client: Rc<tokio::sync::Mutex<Client>>,
+    root: Option<Root>,
+    record: Arc<Mutex<RecordWriter>>,
+    clock: Clock,
+) {
+    loop {
+        let period = client.lock().await.session_timeout() / 4;
+        sleep(period.max(Duration::from_millis(10))).await;
+        let mut client = client.lock().await;
+        // A failure is no news for the run: its own sessions will tell.
+        let _ = client.ping().await;
+        if client.take_expired()
+            && let Some(root) = &root
+        {
+            let text = match root.take_lock(&mut client).await {
+                Ok(()) => "the run's lock went with its session, and was taken again".to_owned(),
+                Err(e) => format!("the run's lock went with its session: {e}"),
+            };
+            let event = Event { t_ns: clock.now_ns(), kind: EventKind::Warning { text } };
+            let _ = record.lock().unwrap_or_else(PoisonError::into_inner).event(&event);
+        }
+    }
+}

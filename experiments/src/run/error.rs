@@ -1,0 +1,93 @@
+//! Why a run could not be done, and the exit code that this is.
+
+use std::io;
+
+use quorumeter_ensemble::launch::LaunchError;
+use quorumeter_loadgen::EngineError;
+use quorumeter_record::{ReadError, WriteError};
+use quorumeter_results::GateError;
+use quorumeter_targets::zookeeper::RootError;
+use quorumeter_targets::zookeeper::client::ClientError;
+
+/// Why a run could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A requirement will not do.
+    #[error(transparent)]
+    Gate(#[from] GateError),
+    /// The workload asks for a member that is not there.
+    #[error("stream {stream:?} asks for member {number}, and the target has {members}")]
+    NoSuchMember {
+        /// The stream.
+        stream: String,
+        /// The number it asks for.
+        number: u32,
+        /// How many members there are.
+        members: usize,
+    },
+    /// The ensemble could not be started.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+    /// A member's name has no address.
+    #[error("{0}")]
+    Resolve(String),
+    /// There was no session to be had for the control of the run.
+    #[error(
+        "cannot connect to {target}: {source}\nIs the target running, and does it speak ZooKeeper's protocol?"
+    )]
+    Target {
+        /// The target.
+        target: String,
+        /// Why not.
+        source: ClientError,
+    },
+    /// Not all sessions got a connection.
+    #[error(
+        "only {connected} of {sessions} sessions are connected after {waited_s:.0} s; the last failure: {last}\n\
+         See maxClientCnxns of the servers, or allow more time with --set client.connect_limit=60s"
+    )]
+    Sessions {
+        /// How many did.
+        connected: u32,
+        /// How many should have.
+        sessions: u32,
+        /// How long they had.
+        waited_s: f64,
+        /// The last failure.
+        last: String,
+    },
+    /// The watches were not set in time.
+    #[error("the watches are not set after {0} s; use fewer paths or watchers")]
+    Watches(u64),
+    /// The root could not be claimed or filled.
+    #[error(transparent)]
+    Root(#[from] RootError),
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The record could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The record could not be read again.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The operating system.
+    #[error("cannot set the run up: {0}")]
+    Setup(#[from] io::Error),
+    /// A second signal came.
+    #[error("stopped at once by a second signal; `quorumeter clean` removes what is left at the target")]
+    Killed,
+}
+
+impl RunError {
+    /// The exit code: 1 for what the user asked wrongly, 5 for everything else.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            RunError::Gate(_)
+            | RunError::NoSuchMember { .. }
+            | RunError::Launch(LaunchError::Setting { .. } | LaunchError::Members { .. })
+            | RunError::Write(WriteError::NotEmpty(_)) => 1,
+            _ => 5,
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Warm-up, measured window and drain, watched from the outside.
+
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use quorumeter_loadgen::Engine;
+use quorumeter_record::{EventKind, IntervalLine, Phase, StopReason};
+use tokio::task::spawn_local;
+use tokio::time::{interval, sleep};
+
+use super::RunError;
+use super::control::{Control, Halt, Held, LOOK};
+use crate::members;
+use crate::observe::Numbers;
+
+/// Between the decision to begin and the beginning, so that every worker sees it before.
+const LEAD_NS: u64 = 50_000_000;
+/// Between two samples of the members.
+const SAMPLE_PERIOD: Duration = Duration::from_secs(1);
+
+impl Control<'_> {
+    /// Warm-up, measured window and drain.
+    pub(super) async fn load(&mut self, held: &mut Held) -> Result<(), Halt> {
+        let (Some(engine), Some(live)) = (held.engine.take(), held.live.take()) else { return Ok(()) };
+        let start_ns = self.clock.now_ns() + LEAD_NS;
+        engine.begin(start_ns);
+        let result = self.watch_load(&engine, &live, held, start_ns).await;
+        if result.is_err() {
+            engine.cancel();
+        }
+        let finished = engine.finish();
+        self.show(&live, start_ns);
+        result?;
+        Ok(finished?)
+    }
+
+    async fn watch_load(
+        &mut self,
+        engine: &Engine,
+        live: &Receiver<Vec<IntervalLine>>,
+        held: &Held,
+        start_ns: u64,
+    ) -> Result<(), Halt> {
+        let mut samples = interval(SAMPLE_PERIOD);
+        let mut stopped = false;
+        let mut died = false;
+        self.begin_phase_at(start_ns, Phase::Warmup);
+        while !engine.is_finished() {
+            tokio::select! {
+                () = sleep(LOOK) => {}
+                _ = samples.tick() => {
+                    self.sample_members(held);
+                }
+                n = self.signals.next() => {
+                    if n > 1 {
+                        return Err(RunError::Killed.into());
+                    }
+                    stopped = true;
+                    self.observer.notice("stopping early; once more stops at once");
+                    let kind = EventKind::Stop { reason: StopReason::Signal, detail: String::new() };
+                    self.event(kind);
+                    engine.end_early(self.clock.now_ns() + LEAD_NS);
+                }
+            }
+            let now_ns = self.clock.now_ns();
+            if now_ns >= engine.measure_ns() {
+                self.begin_phase_at(engine.measure_ns(), Phase::Measure);
+            }
+            if now_ns >= engine.end_ns() {
+                self.begin_phase_at(engine.end_ns(), Phase::Drain);
+            }
+            if let Some(broken) = self.show(live, start_ns).filter(|_| !stopped) {
+                stopped = true;
+                self.observer.notice(&format!("stopping early: {broken}"));
+                self.event(EventKind::Stop { reason: StopReason::Abort, detail: broken });
+                engine.end_early(self.clock.now_ns() + LEAD_NS);
+            }
+            if let Some(Err(error)) = held.launched.as_ref().filter(|_| !died).map(|l| l.check()) {
+                died = true;
+                self.observer.notice(&error.to_string());
+                self.event(EventKind::Warning { text: error.to_string() });
+            }
+        }
+        self.begin_phase_at(engine.measure_ns(), Phase::Measure);
+        self.begin_phase_at(engine.end_ns(), Phase::Drain);
+        Ok(())
+    }
+
+    fn sample_members(&self, held: &Held) {
+        let (members, launched) = (held.members.clone(), held.launched.clone());
+        let (clock, record) = (self.clock, Arc::clone(&self.record));
+        spawn_local(async move {
+            let lines = members::sample(&members, launched.as_ref(), clock).await;
+            // A record that cannot be written ends the run elsewhere.
+            let _ = record.lock().unwrap_or_else(PoisonError::into_inner).members(&lines);
+        });
+    }
+
+    /// Shows the intervals that have ended. Returns the `[abort]` expression that has not held for its grace
+    /// period, if there is one.
+    fn show(&mut self, live: &Receiver<Vec<IntervalLine>>, start_ns: u64) -> Option<String> {
+        let mut broken = None;
+        for lines in live.try_iter() {
+            // What is answered in the drain has no rate, and stopping it early would save nothing.
+            let Some((from_ns, to_ns)) = lines.iter().find_map(|line| match line {
+                IntervalLine::Generator(g) if g.during != Phase::Drain => Some((g.start_ns, g.end_ns)),
+                _ => None,
+            }) else {
+                continue;
+            };
+            let elapsed_s = to_ns.saturating_sub(start_ns) as f64 / 1e9;
+            let planned_s = self.workload.scheduled_ns() as f64 / 1e9;
+            self.observer.interval(&Numbers::of(&lines), elapsed_s, planned_s);
+            let grace_ns = self.workload.file.abort.grace.0;
+            for brake in &mut self.aborts {
+                match brake.gate.holds_in_interval(&lines) {
+                    Some(false) => {
+                        let since_ns = *brake.violated_since_ns.get_or_insert(from_ns);
+                        if to_ns - since_ns >= grace_ns {
+                            broken.get_or_insert_with(|| format!("`{}` does not hold", brake.gate.text()));
+                        }
+                    }
+                    // An interval without data says nothing, and interrupts nothing.
+                    None => {}
+                    Some(true) => brake.violated_since_ns = None,
+                }
+            }
+        }
+        broken
+    }
+}

@@ -1,0 +1,224 @@
+//! Before the load: connect, precheck, prefill, watches.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use quorumeter_loadgen::{Engine, values};
+use quorumeter_record::{Phase, TargetInfo};
+use quorumeter_targets::TargetUrl;
+use quorumeter_targets::session::Timeouts;
+use quorumeter_targets::zookeeper::driver::resolve;
+use quorumeter_targets::zookeeper::root::root_path;
+use quorumeter_targets::zookeeper::{Auth, Client, DialSettings, Layout, Root, ZooKeeper};
+use tokio::task::{spawn_blocking, spawn_local};
+use tokio::time::{Instant, sleep};
+
+use super::control::{Control, Halt, Held, LOOK, keep_control};
+use super::{RunError, TargetSpec};
+use crate::ensembles;
+use crate::precheck;
+
+/// How long the target may take to give the first session.
+const FIRST_SESSION_LIMIT: Duration = Duration::from_secs(5);
+/// How long watches may take to be set.
+const ARM_LIMIT: Duration = Duration::from_secs(60);
+
+impl Control<'_> {
+    /// Everything before the load.
+    pub(super) async fn prepare(&mut self, held: &mut Held) -> Result<(), Halt> {
+        let url = self.launch(held).await?;
+        self.begin_phase(Phase::Connect, &url.to_string());
+        held.members = resolve(&url.members).await.map_err(RunError::Resolve)?;
+        if let Some((stream, number)) = precheck::missing_member(&self.workload, held.members.len()) {
+            let members = held.members.len();
+            return Err(RunError::NoSuchMember { stream, number, members }.into());
+        }
+        let settings = DialSettings {
+            auth: self.workload.credentials.as_ref().map(|c| Auth::digest(&c.user, &c.password)),
+        };
+        let client = self.connect_control(held, &url, settings.clone()).await?;
+        let local = precheck::on_this_machine(&held.members);
+        let workers = precheck::workers(&self.workload, local);
+        let values = values::pool(self.workload.largest_value(), self.workload.seed);
+        let layout = Layout {
+            root: root_path(&url.chroot, &self.manifest.run_id),
+            dataset: self.workload.dataset,
+            streams: self.workload.streams.iter().map(|s| s.name.clone()).collect(),
+        };
+        let driver = ZooKeeper::new(held.members.clone(), settings, layout.clone(), Arc::clone(&values));
+        let (live_in, live_out) = channel();
+        held.live = Some(live_out);
+        held.engine = Some(Engine::start(
+            &driver,
+            Arc::clone(&self.workload),
+            workers,
+            values.len(),
+            self.clock,
+            Arc::clone(&self.record),
+            Box::new(move |lines| {
+                // Without anybody who looks the run is over.
+                let _ = live_in.send(lines.to_vec());
+            }),
+        )?);
+        self.wait_for_sessions(held).await?;
+
+        self.begin_phase(Phase::Precheck, "");
+        self.describe_target(held, &url, &layout, local, &client).await?;
+        {
+            let mut client = client.lock().await;
+            held.root = Some(Root::claim(&mut client, &url.chroot, &self.manifest.run_id).await?);
+        }
+        self.begin_phase(Phase::Prefill, &format!("{} nodes", self.workload.dataset.nodes));
+        self.prefill(held, &layout, &client, &values).await?;
+        held.keeper = Some(spawn_local(keep_control(
+            Rc::clone(&client),
+            held.root.clone(),
+            Arc::clone(&self.record),
+            self.clock,
+        )));
+        self.arm(held).await
+    }
+
+    /// Starts the ensemble, if the run is to have one of its own.
+    async fn launch(&mut self, held: &mut Held) -> Result<TargetUrl, Halt> {
+        let (spec, settings) = match &self.target {
+            TargetSpec::Url(url) => return Ok(url.clone()),
+            TargetSpec::Ensemble { spec, settings } => (*spec, settings.clone()),
+        };
+        self.observer.notice(&format!("starting {spec}"));
+        let (dir, quorumeter) = (self.dir.join("ensemble"), self.quorumeter.clone());
+        let starting = spawn_blocking(move || ensembles::start(spec, &dir, &settings, &quorumeter));
+        let launched = tokio::select! {
+            launched = starting => launched.map_err(io::Error::from)?,
+            _ = self.signals.next() => return Err(Halt::Signal),
+        }?;
+        let launched = held.launched.insert(Rc::new(launched));
+        Ok(ensembles::url_of(launched))
+    }
+
+    async fn connect_control(
+        &mut self,
+        held: &mut Held,
+        url: &TargetUrl,
+        settings: DialSettings,
+    ) -> Result<Rc<tokio::sync::Mutex<Client>>, Halt> {
+        let session_ms = (self.workload.file.client.session_timeout.0 / 1_000_000) as u32;
+        let timeouts = Timeouts { session_ms, connect_ms: 2000, read_share: 2.0 / 3.0 };
+        let addresses = held.members.iter().map(|m| m.address).collect();
+        let limit = FIRST_SESSION_LIMIT.min(Duration::from_nanos(self.workload.file.client.connect_limit.0));
+        let client = tokio::select! {
+            client = Client::connect(addresses, timeouts, settings, limit) => client,
+            _ = self.signals.next() => return Err(Halt::Signal),
+        };
+        let client = client.map_err(|source| RunError::Target { target: url.to_string(), source })?;
+        Ok(Rc::clone(held.client.insert(Rc::new(tokio::sync::Mutex::new(client)))))
+    }
+
+    async fn wait_for_sessions(&mut self, held: &Held) -> Result<(), Halt> {
+        let limit = Duration::from_nanos(self.workload.file.client.connect_limit.0);
+        let begun = Instant::now();
+        loop {
+            let Some(engine) = &held.engine else { return Ok(()) };
+            let state = engine.connecting();
+            if state.connected == state.sessions {
+                return Ok(());
+            }
+            if engine.is_finished() || begun.elapsed() > limit {
+                return Err(RunError::Sessions {
+                    connected: state.connected,
+                    sessions: state.sessions,
+                    waited_s: begun.elapsed().as_secs_f64(),
+                    last: state.last_failure.unwrap_or_else(|| "none".into()),
+                }
+                .into());
+            }
+            self.pause().await?;
+        }
+    }
+
+    /// Waits a moment, unless a signal comes.
+    async fn pause(&mut self) -> Result<(), Halt> {
+        tokio::select! {
+            () = sleep(LOOK) => Ok(()),
+            _ = self.signals.next() => Err(Halt::Signal),
+        }
+    }
+
+    async fn describe_target(
+        &mut self,
+        held: &Held,
+        url: &TargetUrl,
+        layout: &Layout,
+        on_this_machine: bool,
+        client: &Rc<tokio::sync::Mutex<Client>>,
+    ) -> Result<(), Halt> {
+        let launched = held.launched.as_deref();
+        let pids: Vec<_> = launched.iter().flat_map(|l| &l.members).map(|m| (m.address, m.pid)).collect();
+        self.manifest.target = Some(TargetInfo {
+            system: url.system.name().to_owned(),
+            launched: launched.map(|l| l.kind.to_string()),
+            url: url.to_string(),
+            root: layout.root.clone(),
+            members: precheck::members(&held.members, &pids).await,
+            settings: launched.map(|l| l.settings.clone()).unwrap_or_default(),
+            session_timeout_ns: client.lock().await.session_timeout().as_nanos() as u64,
+            fsync: launched.map_or_else(|| "unknown".to_owned(), |l| l.fsync.to_string()),
+            on_this_machine,
+        });
+        self.record().manifest(&self.manifest)?;
+        Ok(())
+    }
+
+    async fn prefill(
+        &mut self,
+        held: &Held,
+        layout: &Layout,
+        client: &Rc<tokio::sync::Mutex<Client>>,
+        values: &Arc<[u8]>,
+    ) -> Result<(), Halt> {
+        let Some(root) = &held.root else { return Ok(()) };
+        let mut chooser = values::ValueChooser::new(self.workload.dataset_value, values.len());
+        let mut random = rand_xoshiro::rand_core::SeedableRng::seed_from_u64(self.workload.seed);
+        let value = |_key| {
+            let value = chooser.next_value(&mut random);
+            &values[value.offset as usize..][..value.len as usize]
+        };
+        let creating: Vec<u32> =
+            self.workload
+                .streams
+                .iter()
+                .map(|s| {
+                    if s.ops.iter().any(|op| op.kind.is_write() && !op.kind.has_key()) {
+                        s.sessions
+                    } else {
+                        0
+                    }
+                })
+                .collect();
+        let observer = &mut *self.observer;
+        let mut client = client.lock().await;
+        tokio::select! {
+            filled = root.prefill(&mut client, layout, &creating, value, |done, total| observer.prefill(done, total)) => Ok(filled?),
+            _ = self.signals.next() => Err(Halt::Signal),
+        }
+    }
+
+    async fn arm(&mut self, held: &Held) -> Result<(), Halt> {
+        let Some(engine) = &held.engine else { return Ok(()) };
+        engine.arm_watches();
+        let begun = Instant::now();
+        while !engine.watches_are_armed() {
+            if begun.elapsed() > ARM_LIMIT {
+                return Err(RunError::Watches(ARM_LIMIT.as_secs()).into());
+            }
+            if engine.is_finished() {
+                break;
+            }
+            self.pause().await?;
+        }
+        Ok(())
+    }
+}

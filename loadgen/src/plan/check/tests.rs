@@ -1,0 +1,194 @@
+use quorumeter_targets::policy::Policy;
+
+use super::*;
+use crate::plan::{Override, WatchKind};
+
+const BASE: &str = r#"
+name = "test"
+[dataset]
+nodes = 100
+[[stream]]
+name = "app"
+rate = "1k/s"
+mix = { read = 90, write = 10 }
+"#;
+
+fn workload(text: &str, sets: &[&str]) -> Result<Workload, PlanError> {
+    let overrides: Vec<Override> = sets.iter().map(|s| s.parse().unwrap()).collect();
+    Workload::read(text, &overrides, || 77)
+}
+
+fn with(sets: &[&str]) -> Workload {
+    workload(BASE, sets).unwrap()
+}
+
+#[test]
+fn defaults_are_filled_in_and_recorded() {
+    let w = with(&[]);
+    assert_eq!((w.seed, w.file.seed), (77, Some(77)));
+    assert_eq!((w.warmup_ns, w.measure_ns), (5_000_000_000, 30_000_000_000));
+    let stream = &w.file.stream[0];
+    assert_eq!(stream.arrival, Some(Arrival::Poisson));
+    assert_eq!(stream.keys, Some(Keys::Uniform));
+    let Load::Open { backlog_per_session, .. } = w.streams[0].load else { panic!() };
+    assert_eq!(backlog_per_session, 1250, "10 s of 1,000/s over 8 sessions");
+    // What is recorded is a workload itself, and the same one.
+    let json = serde_json::to_value(&w.file).unwrap();
+    let again: WorkloadFile = serde_json::from_value(json).unwrap();
+    assert_eq!(again, w.file);
+}
+
+/// Every field, with a value that is not its default, and what changes with it.
+#[test]
+fn every_override_arrives() {
+    type Check = fn(&Workload) -> bool;
+    let cases: [(&str, Check); 26] = [
+        ("name=x", |w| w.file.name == "x"),
+        ("seed=5", |w| w.seed == 5),
+        ("phases.warmup=1s", |w| w.warmup_ns == 1_000_000_000),
+        ("phases.measure=2s", |w| w.measure_ns == 2_000_000_000),
+        ("phases.drain=3s", |w| w.drain_ns == 3_000_000_000),
+        ("dataset.nodes=7", |w| w.dataset.nodes == 7),
+        ("dataset.children_per_parent=3", |w| w.dataset.children_per_parent == 3),
+        ("dataset.value=1 KiB", |w| w.dataset_value.max() == 1024 && w.streams[0].value.max() == 1024),
+        ("client.policy=java", |w| w.streams[0].policy == Policy::Java),
+        ("client.session_timeout=4s", |w| w.streams[0].session_timeout_ms == 4000),
+        ("client.connect_limit=4s", |w| w.file.client.connect_limit == Dur(4_000_000_000)),
+        ("engine.workers=3", |w| w.file.engine.workers == 3),
+        ("engine.timer=spin", |w| w.spin_ns == Some(50_000)),
+        ("engine.interval=500ms", |w| w.interval_ns == 500_000_000),
+        ("engine.pin=false", |w| !w.file.engine.pin),
+        ("app.sessions=3", |w| w.streams[0].sessions == 3),
+        ("app.depth=5", |w| w.streams[0].depth == 5),
+        (
+            "app.rate=2k/s",
+            |w| matches!(&w.streams[0].load, Load::Open { profile, .. } if profile.rate_at(0.0) == 2e3),
+        ),
+        ("app.arrival=constant", |w| {
+            matches!(w.streams[0].load, Load::Open { arrival: Arrival::Constant, .. })
+        }),
+        ("app.backlog=1s", |w| matches!(w.streams[0].load, Load::Open { backlog_per_session: 125, .. })),
+        ("app.mix={ sync = 1 }", |w| w.streams[0].ops[0].kind == OpKind::Sync),
+        ("app.keys=zipf(0.5)", |w| w.streams[0].keys == Keys::Zipf { exponent: 0.5 }),
+        ("app.value=9 B", |w| w.streams[0].value.max() == 9 && w.dataset_value.max() == 256),
+        ("app.members=[2]", |w| w.streams[0].placement == Members::Numbers(vec![2])),
+        ("app.policy=none", |w| w.streams[0].policy == Policy::None),
+        ("app.session_timeout=9s", |w| w.streams[0].session_timeout_ms == 9000),
+    ];
+    for (set, check) in cases {
+        assert!(!check(&with(&[])), "{set}: the default is no other");
+        assert!(check(&with(&[set])), "{set}");
+    }
+    let gates = with(&["gates.app.read.response.p99=< 1ms", "abort.grace=1s", "abort.app.rate=> 1/s"]);
+    assert_eq!(gates.file.gates["app.read.response.p99"], "< 1ms");
+    assert_eq!(
+        (gates.file.abort.grace.0, gates.file.abort.conditions["app.rate"].as_str()),
+        (1_000_000_000, "> 1/s")
+    );
+}
+
+/// The text of the file at the error's place.
+fn pointed_at<'a>(text: &'a str, error: &PlanError) -> &'a str {
+    &text[error.span.clone().unwrap()]
+}
+
+#[test]
+fn errors_point_at_the_key_and_name_what_would_help() {
+    let cases = [
+        ("rate = \"1k/s\"", "ratee = \"1k/s\"", "ratee", "no key \"ratee\"", "did you mean \"rate\"?"),
+        ("rate = \"1k/s\"", "rate = \"fast\"", "rate", "no rate", "20k/s"),
+        ("rate = \"1k/s\"", "rate = true", "rate", "expected a rate", ""),
+        ("nodes = 100", "nodes = -1", "nodes", "nodes", ""),
+        ("nodes = 100", "nodes = 0", "nodes", "nodes is 0", "from 1 to"),
+        ("nodes = 100", "nods = 100", "nods", "no key \"nods\"", "did you mean \"nodes\"?"),
+        ("[dataset]", "[datasets]", "datasets", "no key \"datasets\"", "did you mean \"dataset\"?"),
+        ("read = 90", "raed = 90", "raed", "no op \"raed\"", "did you mean \"read\"?"),
+        ("read = 90", "read = -1", "read", "weight", "above 0"),
+        ("read = 90", "delete = 90", "delete", "deletes 90", "at least the same weight"),
+        ("read = 90", "\"multi(500)\" = 90", "multi", "500 nodes", "distinct"),
+        ("name = \"app\"", "name = \"App\"", "name", "no name of a stream", "small letters"),
+        ("name = \"app\"", "name = \"gates\"", "name", "something else", "another name"),
+        ("rate = \"1k/s\"", "arrival = \"poisson\"", "arrival", "closed loop", "add a rate"),
+        ("rate = \"1k/s\"", "depth = 0", "depth", "depth is 0", "from 1 to"),
+        ("rate = \"1k/s\"", "members = [0]", "members", "has a 0", "from 1"),
+        ("rate = \"1k/s\"", "members = \"boss\"", "members", "\"leader\"", ""),
+        (
+            "rate = \"1k/s\"",
+            "watch = { kind = \"persistent\" }",
+            "mix",
+            "watchers issues no ops",
+            "leave it out",
+        ),
+        ("mix = ", "watch = { kind = \"always\" }\nmix = ", "kind", "none of the known", "persistent"),
+    ];
+    for (from, to, at, message, help) in cases {
+        let text = BASE.replace(from, to);
+        let error = workload(&text, &[]).unwrap_err();
+        assert!(error.message.contains(message), "{to}: {error:?}");
+        assert!(
+            error.help.clone().unwrap_or_else(|| error.message.clone()).contains(help),
+            "{to}: {error:?}"
+        );
+        assert!(pointed_at(&text, &error).contains(at), "{to}: {:?}", pointed_at(&text, &error));
+    }
+    for text in ["", "name = ", "[[stream]]\nname = \"a\"", "\u{0}"] {
+        assert!(workload(text, &[]).is_err(), "{text:?}");
+    }
+    assert!(workload(&"#".repeat(2 << 20), &[]).unwrap_err().message.contains("bytes"));
+}
+
+#[test]
+fn watchers_need_writers_and_sessions() {
+    let watchers =
+        |kind: &str| format!("{BASE}\n[[stream]]\nname = \"w\"\nsessions = 2\nwatch = {{ {kind} }}\n");
+    let w = workload(&watchers("kind = \"one-shot\", watchers = 2, paths = 10"), &[]).unwrap();
+    assert_eq!(w.streams[1].watch(), Some(Watch { kind: WatchKind::OneShot, watchers: 2, paths: 10 }));
+    assert_eq!(w.watched_paths(), 10);
+    let all = workload(&watchers("kind = \"persistent\""), &[]).unwrap();
+    assert_eq!(all.streams[1].watch(), Some(Watch { kind: WatchKind::Persistent, watchers: 1, paths: 100 }));
+    for (kind, message) in [
+        ("kind = \"persistent\", watchers = 3", "watchers = 3"),
+        ("kind = \"persistent\", paths = 101", "paths = 101"),
+        ("watchers = 1", "\"kind\" is missing"),
+    ] {
+        let error = workload(&watchers(kind), &[]).unwrap_err();
+        assert!(error.message.contains(message), "{error:?}");
+    }
+    let nobody_writes = watchers("kind = \"persistent\"").replace(", write = 10", "");
+    assert!(workload(&nobody_writes, &[]).unwrap_err().message.contains("no stream writes"));
+}
+
+#[test]
+fn overrides_that_fit_nothing_are_told() {
+    for (set, message) in [
+        ("ap.rate=1/s", "no table \"ap\""),
+        ("app.raet=1/s", "no key \"raet\""),
+        ("app=1", "whole stream"),
+        ("name.x=1", "no table"),
+        ("app.rate=quick", "no rate"),
+        ("engine.spin=50us", "does not spin"),
+    ] {
+        let error = workload(BASE, &[set]).unwrap_err();
+        assert!(error.message.contains(message), "{set}: {error:?}");
+        assert!(error.override_path.is_some() && error.span.is_none(), "{set}: {error:?}");
+    }
+    assert!("novalue".parse::<Override>().is_err());
+}
+
+#[test]
+fn secrets_come_from_elsewhere_and_are_not_shown() {
+    let auth = |table: &str| BASE.replace("[dataset]", &format!("[client]\nauth = {{ {table} }}\n[dataset]"));
+    let error = workload(&auth("user = \"u\""), &[]).unwrap_err();
+    assert!(error.message.contains("one place"), "{error:?}");
+    let error = workload(&auth("user = \"u\", password = \"secret\""), &[]).unwrap_err();
+    assert!(error.message.contains("no key \"password\""), "{error:?}");
+    let error = workload(&auth("user = \"u\", password_env = \"QUORUMETER_NO_SUCH\""), &[]).unwrap_err();
+    assert!(error.message.contains("no variable"), "{error:?}");
+    let path = std::env::temp_dir().join(format!("quorumeter-password-{}", std::process::id()));
+    fs::write(&path, "hush-hush\n").unwrap();
+    let w = workload(&auth(&format!("user = \"u\", password_file = {path:?}")), &[]).unwrap();
+    fs::remove_file(&path).unwrap();
+    assert_eq!(w.credentials.as_ref().unwrap().password, "hush-hush");
+    assert!(!format!("{w:?}").contains("hush"));
+    assert!(!serde_json::to_string(&w.file).unwrap().contains("hush"));
+}
