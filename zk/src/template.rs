@@ -38,7 +38,15 @@ impl PathPattern {
     /// # Panics
     /// When a brace is not part of a field `{1}` to `{19}`: patterns are written by programmers.
     pub fn new(pattern: &str) -> PathPattern {
-        let mut text = String::new();
+        PathPattern::below("", pattern)
+    }
+
+    /// Reads a pattern that goes on behind `prefix`, which is taken as it is: braces are allowed in paths.
+    ///
+    /// # Panics
+    /// As [`PathPattern::new`] does, because of `pattern` alone.
+    pub fn below(prefix: &str, pattern: &str) -> PathPattern {
+        let mut text = prefix.to_owned();
         let mut fields = Vec::new();
         let mut rest = pattern;
         while let Some((before, after)) = rest.split_once('{') {
@@ -282,6 +290,21 @@ mod tests {
         assert_eq!(ops[1], MultiOp::SetData { path: "/02".into(), data: Some(b"b"), version: -1 });
         assert_eq!(ops.len(), 2);
         assert!(input.is_empty());
+    }
+
+    #[test]
+    fn braces_in_a_prefix_are_text() {
+        for prefix in ["/a{b", "/a{3}", "/}", "/{20}/{", ""] {
+            let pattern = PathPattern::below(prefix, "/d/{3}");
+            let path = format!("{prefix}/d/042");
+            assert_eq!((pattern.path(&[42]), pattern.len()), (path.clone(), path.len()));
+            let mut numbers = [0];
+            assert_eq!(pattern.parse(&path, &mut numbers), Some(()));
+            assert_eq!(numbers, [42]);
+            let mut out = Vec::new();
+            Template::plain(OpCode::SYNC, &pattern).write(&mut out, 1, &[42]);
+            assert_eq!(out, frame_of(&Request::Sync { path: path.into() }, 1));
+        }
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl Templates {
         let created = layout.created_pattern(stream);
         let ephemeral = layout.ephemeral_pattern(stream);
         let sequential = layout.sequential_pattern(stream);
-        let sequential_stem = PathPattern::new(&format!("{}/n-", layout.sequential_parent(stream)));
+        let sequential_stem = PathPattern::below(&layout.sequential_parent(stream), "/n-");
         let create = |path, flags| Template::create(OpCode::CREATE, path, acl, flags);
         Templates {
             dataset: layout.dataset,

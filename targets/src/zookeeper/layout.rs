@@ -75,12 +75,12 @@ impl Layout {
 
     /// Paths of the dataset's parents: one field, the parent's number.
     pub fn parent_pattern(&self) -> PathPattern {
-        PathPattern::new(&format!("{}/{{6}}", self.data()))
+        PathPattern::below(&self.data(), "/{6}")
     }
 
     /// Paths of the dataset's nodes: two fields, the parent's number and the node's.
     pub fn node_pattern(&self) -> PathPattern {
-        PathPattern::new(&format!("{}/{{6}}/{{8}}", self.data()))
+        PathPattern::below(&self.data(), "/{6}/{8}")
     }
 
     /// A stream's own node.
@@ -95,12 +95,12 @@ impl Layout {
 
     /// Paths that a stream's sessions create: two fields, the session's number and its own count.
     pub fn created_pattern(&self, stream: usize) -> PathPattern {
-        PathPattern::new(&format!("{}/{{6}}/c{{10}}", self.stream(stream)))
+        PathPattern::below(&self.stream(stream), "/{6}/c{10}")
     }
 
     /// Paths of ephemerals that a stream's sessions create: two fields, the session's number and its own count.
     pub fn ephemeral_pattern(&self, stream: usize) -> PathPattern {
-        PathPattern::new(&format!("{}/{{6}}/e{{10}}", self.stream(stream)))
+        PathPattern::below(&self.stream(stream), "/{6}/e{10}")
     }
 
     /// The parent of a stream's sequential nodes.
@@ -110,6 +110,30 @@ impl Layout {
 
     /// Paths of a stream's sequential nodes: one field, the server's number.
     pub fn sequential_pattern(&self, stream: usize) -> PathPattern {
-        PathPattern::new(&format!("{}/n-{{10}}", self.sequential_parent(stream)))
+        PathPattern::below(&self.sequential_parent(stream), "/n-{10}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_root_is_taken_as_it_is() {
+        for root in ["/a{b/q", "/a{3}/q", "/}/q"] {
+            let dataset = Dataset { nodes: 20, children_per_parent: 10 };
+            let layout = Layout { root: root.to_owned(), dataset, streams: vec!["s".to_owned()] };
+            assert_eq!(layout.parent_pattern().path(&[1]), format!("{root}/data/000001"));
+            assert_eq!(layout.node_pattern().path(&[1, 12]), format!("{root}/data/000001/00000012"));
+            assert_eq!(
+                layout.created_pattern(0).path(&[2, 3]),
+                format!("{root}/streams/s/000002/c0000000003")
+            );
+            assert_eq!(
+                layout.ephemeral_pattern(0).path(&[2, 3]),
+                format!("{root}/streams/s/000002/e0000000003")
+            );
+            assert_eq!(layout.sequential_pattern(0).path(&[4]), format!("{root}/streams/s/seq/n-0000000004"));
+        }
     }
 }
