@@ -91,7 +91,10 @@ impl Tree {
         if let Some(node) = self.nodes.get_mut(&*stats)
             && let Some(usage) = Usage::parse(node.data().unwrap_or_default())
         {
-            node.data = Some(Usage { count: usage.count + count, bytes: usage.bytes + bytes }.write());
+            // Clients may write any numbers there; Java's wrap.
+            let usage =
+                Usage { count: usage.count.wrapping_add(count), bytes: usage.bytes.wrapping_add(bytes) };
+            node.data = Some(usage.write());
         }
     }
 

@@ -13,6 +13,7 @@ use crate::path;
 use crate::request::{Create, Request, VersionedPath, create_mode};
 use crate::stat::Stat;
 
+mod quota;
 mod random;
 
 const SESSION: i64 = 0x100;
@@ -464,28 +465,6 @@ fn every_right_is_asked_for_where_upstream_asks() {
     }
     assert_eq!(it.tree.existing("/x\0", &who).err(), Some(ErrorCode::BAD_ARGUMENTS));
     assert_eq!(it.tree.existing("/x", &who).err(), Some(ErrorCode::NO_NODE));
-}
-
-#[test]
-fn quotas_are_counted() {
-    let mut it = Fixture::new();
-    it.create("/q", 0).unwrap();
-    it.create("/q/a", 0).unwrap();
-    it.create("/zookeeper/quota/q", 0).unwrap();
-    it.create("/zookeeper/quota/q/zookeeper_limits", 0).unwrap();
-    it.create("/zookeeper/quota/q/zookeeper_stats", 0).unwrap();
-    let usage = |it: &Fixture| {
-        let node = it.tree.get("/zookeeper/quota/q/zookeeper_stats").unwrap();
-        assert_eq!((node.stat().version, node.stat().mzxid), (0, 7), "nobody wrote to it");
-        String::from_utf8(node.data().unwrap().to_vec()).unwrap()
-    };
-    assert_eq!(usage(&it), "count=2,bytes=8");
-    it.create("/q/a/b", create_mode::EPHEMERAL).unwrap();
-    it.set("/q", b"", -1).unwrap();
-    it.create("/qq", 0).unwrap();
-    assert_eq!(usage(&it), "count=3,bytes=8");
-    it.apply(SESSION, Change::CloseSession).unwrap();
-    assert_eq!(usage(&it), "count=2,bytes=4");
 }
 
 /// The counts are those of the znodes that are there.
