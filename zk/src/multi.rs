@@ -7,6 +7,9 @@
 //!
 //! The reply to a failed multi has err 0 in its own header. Its results are all errors: 0 for the ops before the
 //! failing one, the failing one's code, and −2 for those behind it.
+//!
+//! Upstream's results with an error have the type −1 and a record with the code. ClickHouse Keeper has results
+//! of other types with an error, too, and then there is no record (`ZooKeeperMultiResponse::readImpl`).
 
 use std::borrow::Cow;
 
@@ -55,7 +58,8 @@ pub enum MultiResult<'a> {
     GetChildren {
         children: List<'a, Cow<'a, str>>,
     },
-    /// The op failed, or was not looked at, or (code 0) would have succeeded.
+    /// The op failed, or was not looked at, or (code 0) would have succeeded. Read from a header with an error
+    /// alone (ClickHouse Keeper), it is encoded in upstream's form.
     Error(ErrorCode),
 }
 
@@ -215,7 +219,10 @@ impl<'a> Item<'a> for MultiOp<'a> {
 
 impl<'a> Item<'a> for MultiResult<'a> {
     fn decode(input: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        let op = MultiHeader::decode(input)?.op;
+        let MultiHeader { op, err, .. } = MultiHeader::decode(input)?;
+        if err != 0 && op != OpCode::ERROR {
+            return Ok(MultiResult::Error(ErrorCode(err)));
+        }
         Ok(match op {
             OpCode::CREATE => MultiResult::Create { path: input.string("path")? },
             OpCode::CREATE2 => {
@@ -260,5 +267,52 @@ impl<'a> Item<'a> for MultiResult<'a> {
             MultiResult::GetChildren { children } => children.encode(out),
             MultiResult::Error(code) => put_i32(out, code.0),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(out: &mut Vec<u8>, op: OpCode, err: i32) {
+        MultiHeader { op, done: false, err }.encode(out);
+    }
+
+    #[test]
+    fn a_result_with_an_error_in_its_header_has_no_record() {
+        let stat = Stat { version: 7, ..Stat::default() };
+        let read = MultiResult::GetData { data: Some(b"x"), stat };
+        let mut bytes = Vec::new();
+        header(&mut bytes, OpCode::GET_DATA, -101);
+        read.encode(&mut bytes);
+        header(&mut bytes, OpCode::EXISTS, -101);
+        MultiOp::encode_end(&mut bytes);
+        let mut input = Reader::new(&bytes);
+        let results = MultiResult::decode_list(&mut input).unwrap();
+        assert!(input.is_empty());
+        let error = MultiResult::Error(ErrorCode::NO_NODE);
+        assert_eq!(results.iter().collect::<Vec<_>>(), [error.clone(), read, error]);
+        assert_eq!(MultiResult::failure(&results), Some(ErrorCode::NO_NODE));
+    }
+
+    #[test]
+    fn headers_are_upstreams() {
+        for (result, op, err) in [
+            (MultiResult::Check, OpCode::CHECK, 0),
+            (MultiResult::Error(ErrorCode::BAD_VERSION), OpCode::ERROR, -103),
+            (MultiResult::Error(ErrorCode::OK), OpCode::ERROR, 0),
+        ] {
+            let mut expected = Vec::new();
+            header(&mut expected, op, err);
+            if op == OpCode::ERROR {
+                put_i32(&mut expected, err);
+            }
+            let mut bytes = Vec::new();
+            result.encode(&mut bytes);
+            assert_eq!(bytes, expected);
+        }
+        let mut bytes = Vec::new();
+        MultiOp::Check(VersionedPath { path: "/".into(), version: 3 }).encode(&mut bytes);
+        assert_eq!(bytes[..9], [0, 0, 0, 13, 0, 0xff, 0xff, 0xff, 0xff]);
     }
 }
