@@ -1,92 +1,22 @@
-//! Who may do what: identities of a connection, and access control lists as the tree keeps them.
+//! Who may do what: access control lists as the tree keeps them, and the identities of a connection.
+
+mod address;
+mod identity;
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::sync::Arc;
 
+pub use identity::{Identities, Identity, MAX_IDENTITIES, MAX_IDENTITY_BYTES};
+
 use super::hash::FastSet;
-use super::names::{java_hash, java_spread};
-use crate::acl::{self, Acl};
+use crate::acl::Acl;
 use crate::error::ErrorCode;
+use crate::frame::DEFAULT_MAX_FRAME;
 use crate::jute::List;
 
-/// Something that a connection has proven to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    /// `ip`, `digest` or `super`.
-    pub scheme: Cow<'static, str>,
-    /// The identity, in the scheme's form.
-    pub id: Box<str>,
-}
-
-impl Identity {
-    /// The user without secrets, as whoAmI tells it.
-    pub fn user(&self) -> &str {
-        match &*self.scheme {
-            "digest" => self.id.split(':').next().unwrap_or_default(),
-            "ip" => &self.id,
-            _ => "",
-        }
-    }
-}
-
-/// The identities of a connection, in the order in which upstream's `ConcurrentHashMap` iterates them: it
-/// decides what whoAmI answers and what an `auth` entry of an ACL becomes.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Identities {
-    list: Vec<Identity>,
-}
-
-impl Identities {
-    /// Those of a new connection: its address.
-    pub fn of_peer(address: IpAddr) -> Identities {
-        let mut identities = Identities::default();
-        identities.add(Identity { scheme: "ip".into(), id: address.to_canonical().to_string().into() });
-        identities
-    }
-
-    /// Handles an auth packet: true when the scheme is known and the connection has the identity now.
-    ///
-    /// `super_digest` is the digest id of the user that passes every check
-    /// (`zookeeper.DigestAuthenticationProvider.superDigest`).
-    pub fn authenticate(&mut self, scheme: &str, auth: Option<&[u8]>, super_digest: Option<&str>) -> bool {
-        match (scheme, auth) {
-            ("digest", Some(auth)) => {
-                let digest = acl::digest_id(&String::from_utf8_lossy(auth));
-                if super_digest == Some(&digest) {
-                    self.add(Identity { scheme: "super".into(), id: "".into() });
-                }
-                self.add(Identity { scheme: "digest".into(), id: digest.into() });
-                true
-            }
-            // The address is there from the beginning.
-            ("ip", _) => true,
-            _ => false,
-        }
-    }
-
-    /// Adds an identity.
-    pub fn add(&mut self, identity: Identity) {
-        if self.list.contains(&identity) {
-            return;
-        }
-        self.list.push(identity);
-        // The table has 16 chains until it holds 12 entries, and so on.
-        let capacity = (self.list.len() * 4 / 3 + 1).next_power_of_two().max(16) as u32;
-        self.list.sort_by_key(|identity| {
-            let hash = 17u32.wrapping_mul(37).wrapping_add(java_hash(&identity.scheme));
-            java_spread(hash.wrapping_mul(37).wrapping_add(java_hash(&identity.id))) & (capacity - 1)
-        });
-    }
-}
-
-impl std::ops::Deref for Identities {
-    type Target = [Identity];
-
-    fn deref(&self) -> &[Identity] {
-        &self.list
-    }
-}
+/// The most bytes of identities that the `auth` entries of one ACL may become; `INVALIDACL` beyond it. Upstream
+/// has no limit of its own, but nobody could set such an ACL in one frame.
+pub const MAX_EXPANDED_BYTES: usize = DEFAULT_MAX_FRAME;
 
 /// An ACL as the tree keeps it, shared by all znodes with the same one; `None` is [`Acl::OPEN`] alone.
 pub type SharedAcl = Option<Arc<[Acl<'static>]>>;
@@ -122,7 +52,7 @@ fn entries_allow(entries: &[Acl<'_>], perms: i32, identities: &[Identity]) -> bo
 fn matches(scheme: &str, id: &str, expression: &str) -> bool {
     match scheme {
         "digest" => id == expression,
-        "ip" => ip_matches(id, expression).unwrap_or(false),
+        "ip" => address::matches(id, expression),
         _ => false,
     }
 }
@@ -130,24 +60,26 @@ fn matches(scheme: &str, id: &str, expression: &str) -> bool {
 /// The ACL that a create or setACL request asks for, after `auth` entries became the identities of the
 /// connection; `INVALIDACL` when it is not a valid one (`PrepRequestProcessor.fixupACL`).
 pub(crate) fn fix_up<'a>(asked: &List<'a, Acl<'a>>, identities: &[Identity]) -> Result<SharedAcl, ErrorCode> {
-    let invalid = Err(ErrorCode::INVALID_ACL);
     if asked.len() == 1 && asked.iter().next() == Some(Acl::OPEN) {
         return Ok(None);
     }
-    let mut unique: Vec<Acl<'a>> = Vec::with_capacity(asked.len());
+    let mut seen = FastSet::default();
+    let mut fixed = Vec::new();
+    let mut expanded_bytes = 0;
     for entry in asked.iter() {
-        if !unique.contains(&entry) {
-            unique.push(entry);
+        if seen.contains(&entry) {
+            continue;
         }
-    }
-    let mut fixed = Vec::with_capacity(unique.len());
-    for entry in unique {
         match &*entry.scheme {
             "world" if entry.id == "anyone" => fixed.push(owned(&entry)),
             "auth" => {
                 let before = fixed.len();
                 // An address or being the super user is not authentication in this sense.
                 for identity in identities.iter().filter(|identity| identity.scheme == "digest") {
+                    expanded_bytes += identity.id.len();
+                    if expanded_bytes > MAX_EXPANDED_BYTES {
+                        return Err(ErrorCode::INVALID_ACL);
+                    }
                     fixed.push(Acl {
                         perms: entry.perms,
                         scheme: identity.scheme.clone(),
@@ -155,16 +87,17 @@ pub(crate) fn fix_up<'a>(asked: &List<'a, Acl<'a>>, identities: &[Identity]) -> 
                     });
                 }
                 if fixed.len() == before {
-                    return invalid;
+                    return Err(ErrorCode::INVALID_ACL);
                 }
             }
             "digest" if java_split_len(&entry.id) == 2 => fixed.push(owned(&entry)),
-            "ip" if ip_expression(&entry.id).is_some() => fixed.push(owned(&entry)),
-            _ => return invalid,
+            "ip" if address::is_expression(&entry.id) => fixed.push(owned(&entry)),
+            _ => return Err(ErrorCode::INVALID_ACL),
         }
+        seen.insert(entry);
     }
     if fixed.is_empty() {
-        return invalid;
+        return Err(ErrorCode::INVALID_ACL);
     }
     Ok(if fixed == [Acl::OPEN] { None } else { Some(fixed.into()) })
 }
@@ -221,81 +154,12 @@ fn java_split_len(text: &str) -> usize {
     if trimmed.is_empty() { 0 } else { trimmed.split(':').count() }
 }
 
-/// Whether the address `id` is in the net `expression`; `None` when one of them is not an address.
-fn ip_matches(id: &str, expression: &str) -> Option<bool> {
-    let (mut net, bits) = ip_expression(expression)?;
-    let mut address = ip_bytes(id)?;
-    keep_bits(&mut net, bits);
-    keep_bits(&mut address, bits);
-    Some(net == address)
-}
-
-/// The address and the number of its bits that count, of `address` or `address/bits`.
-fn ip_expression(expression: &str) -> Option<(Vec<u8>, usize)> {
-    let (address, bits) = match expression.split_once('/') {
-        Some((address, bits)) => (address, Some(bits)),
-        None => (expression, None),
-    };
-    let address = ip_bytes(address)?;
-    let all = address.len() * 8;
-    let bits = match bits {
-        None => all,
-        Some(bits) => usize::try_from(bits.parse::<i32>().ok()?).ok().filter(|&bits| bits <= all)?,
-    };
-    Some((address, bits))
-}
-
-fn keep_bits(address: &mut [u8], bits: usize) {
-    for (i, byte) in address.iter_mut().enumerate() {
-        let kept = bits.saturating_sub(i * 8).min(8);
-        *byte &= !(0xff_u16 >> kept) as u8;
-    }
-}
-
-/// The bytes of an address as `IPAuthenticationProvider` reads it; no dotted quad inside IPv6.
-fn ip_bytes(address: &str) -> Option<Vec<u8>> {
-    if address.contains(':') {
-        let segments = |part: &str| -> Option<Vec<u8>> {
-            if part.is_empty() {
-                return Some(Vec::new());
-            }
-            let mut bytes = Vec::new();
-            for segment in part.split(':') {
-                if segment.is_empty() || segment.len() > 4 {
-                    return None;
-                }
-                bytes.extend_from_slice(&(i32::from_str_radix(segment, 16).ok()? as u16).to_be_bytes());
-            }
-            Some(bytes)
-        };
-        let mut parts = address.split("::");
-        let (first, second, more) = (parts.next()?, parts.next(), parts.next());
-        let mut bytes = segments(first)?;
-        match (second, more) {
-            (None, _) if !first.is_empty() && bytes.len() == 16 => {}
-            (Some(second), None) => {
-                let end = segments(second)?;
-                if bytes.len() + end.len() >= 16 {
-                    return None;
-                }
-                bytes.resize(16 - end.len(), 0);
-                bytes.extend_from_slice(&end);
-            }
-            _ => return None,
-        }
-        Some(bytes)
-    } else {
-        let bytes: Option<Vec<u8>> = address
-            .split('.')
-            .map(|part| part.parse::<i32>().ok().and_then(|n| u8::try_from(n).ok()))
-            .collect();
-        bytes.filter(|bytes| bytes.len() == 4)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
+    use crate::acl;
 
     fn entry(perms: i32, scheme: &'static str, id: &'static str) -> Acl<'static> {
         Acl { perms, scheme: scheme.into(), id: id.into() }
@@ -368,21 +232,24 @@ mod tests {
     }
 
     #[test]
-    fn addresses_match_by_their_leading_bits() {
-        for (expression, matched) in [
-            ("127.0.0.1", true),
-            ("127.0.0.2", false),
-            ("127.0.0.2/31", false),
-            ("127.0.0.3/30", true),
-            ("0.0.0.0/0", true),
-            ("128.0.0.0/1", false),
-            ("::1", false),
-        ] {
-            let acl = Some(Arc::from([entry(1, "ip", expression)]));
-            assert_eq!(allows(&acl, acl::READ, &peer()), matched, "{expression}");
+    fn large_acls_are_checked_in_linear_time() {
+        // As many different entries as fit into a frame; comparing each with all others takes seconds.
+        let entry_of = |n: u32| Acl { perms: 1, scheme: "digest".into(), id: format!("u:{n}").into() };
+        let entries: Vec<_> = (0..60_000).map(entry_of).collect();
+        let begun = std::time::Instant::now();
+        assert_eq!(fix(&entries, &peer()).unwrap().unwrap().len(), entries.len());
+        assert!(begun.elapsed() < std::time::Duration::from_secs(1), "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn auth_entries_do_not_multiply_without_bound() {
+        let mut who = peer();
+        for n in 0..200 {
+            assert!(who.authenticate("digest", Some(format!("u{n}:x").as_bytes()), None));
         }
-        let six = Identities::of_peer("fe80::12:1".parse().unwrap());
-        assert!(allows(&Some(Arc::from([entry(1, "ip", "fe80::/16")])), acl::READ, &six));
+        let auth: Vec<_> = (0..40_000).map(|perms| entry(perms, "auth", "")).collect();
+        assert_eq!(fix(&auth, &who), Err(ErrorCode::INVALID_ACL));
+        assert_eq!(fix(&auth[..100], &who).unwrap().unwrap().len(), 20_000);
     }
 
     #[test]

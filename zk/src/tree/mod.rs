@@ -1,4 +1,6 @@
-//! The tree of znodes and what transactions do to it, exactly as Apache ZooKeeper 3.9.4 does.
+//! The tree of znodes and what transactions do to it, as Apache ZooKeeper 3.9.4 does it. Clients could tell the two
+//! apart by the order of many names with the same hash (see `names`), by the limits of [`access`], which upstream
+//! does not have, and by nothing else that is known.
 //!
 //! ```text
 //! request ─► Transaction(zxid, time, session, identities, change) ─► Tree::apply ─► reply or error code
