@@ -28,19 +28,17 @@ pub struct ConnectRequest<'a> {
 }
 
 impl<'a> ConnectRequest<'a> {
-    /// Reads the body of the first frame.
+    /// Reads the body of the first frame. Bytes behind the record are ignored, as upstream's servers do.
     pub fn decode(body: &'a [u8]) -> Result<Self, DecodeError> {
         let mut input = Reader::new(body);
-        let request = ConnectRequest {
+        Ok(ConnectRequest {
             protocol_version: input.i32("protocol version")?,
             last_zxid_seen: input.i64("last zxid seen")?,
             timeout_ms: input.i32("session timeout")?,
             session_id: input.i64("session id")?,
             password: input.buffer("session password")?,
             read_only: optional_flag(&mut input)?,
-        };
-        input.end("connect request")?;
-        Ok(request)
+        })
     }
 
     /// Appends the whole frame.
@@ -128,6 +126,10 @@ mod tests {
             request.encode_frame(&mut bytes);
             assert_eq!(bytes.len(), frame::PREFIX_LEN + length);
             assert_eq!(ConnectRequest::decode(&bytes[4..]), Ok(request));
+            if flag.is_some() {
+                bytes.extend_from_slice(b"more");
+                assert_eq!(ConnectRequest::decode(&bytes[4..]), Ok(request));
+            }
         }
     }
 }

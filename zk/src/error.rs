@@ -15,7 +15,8 @@ macro_rules! error_codes {
             /// Every code that is known.
             pub const ALL: &'static [ErrorCode] = &[$(ErrorCode::$name),*];
 
-            /// The name upstream gives it, `Other(n)` for the rest.
+            /// Its name: that of the exception (`KeeperException`) or of the C client's constant, in one style;
+            /// `Other(n)` for the rest. The texts of upstream's exceptions may differ.
             pub fn name(self) -> Cow<'static, str> {
                 match self.0 {
                     $($code => Cow::Borrowed($text),)*

@@ -51,8 +51,12 @@ pub struct SessionState(pub i32);
 impl SessionState {
     /// The session has expired.
     pub const EXPIRED: SessionState = SessionState(-112);
+    /// Not known; deprecated, servers never send it.
+    pub const UNKNOWN: SessionState = SessionState(-1);
     /// There is no connection.
     pub const DISCONNECTED: SessionState = SessionState(0);
+    /// Connected to a member without a quorum; deprecated, servers never send it.
+    pub const NO_SYNC_CONNECTED: SessionState = SessionState(1);
     /// Connected to a member with a quorum: what servers send with watch events.
     pub const SYNC_CONNECTED: SessionState = SessionState(3);
     /// Authentication failed.

@@ -1,5 +1,7 @@
 //! Op codes.
 
+pub mod xid;
+
 use std::fmt;
 
 /// The code of a request's type. Values that are not known are kept as they are.
@@ -14,7 +16,8 @@ macro_rules! op_codes {
             /// Every code that is known.
             pub const ALL: &'static [OpCode] = &[$(OpCode::$name),*];
 
-            /// The name upstream gives it, `unknown` for others.
+            /// The name that `ZooDefs.OpCode` gives it, of Keeper's own ones a name in the same style; `unknown`
+            /// for others.
             pub fn name(self) -> &'static str {
                 match self.0 {
                     $($code => $text,)*
@@ -120,23 +123,5 @@ impl fmt::Display for OpCode {
             "unknown" => write!(f, "op {}", self.0),
             name => f.write_str(name),
         }
-    }
-}
-
-/// Transaction ids that are not a client's own count.
-pub mod xid {
-    /// A watch event.
-    pub const NOTIFICATION: i32 = -1;
-    /// A ping and its reply.
-    pub const PING: i32 = -2;
-    /// An auth packet and its reply; the reply may overtake others.
-    pub const AUTH: i32 = -4;
-    /// SetWatches and its reply. Upstream's Java client counts them like any other request.
-    pub const SET_WATCHES: i32 = -8;
-
-    /// The id after `xid` in a client's count: 1 follows the largest.
-    #[inline]
-    pub fn next(xid: i32) -> i32 {
-        if xid == i32::MAX { 1 } else { xid + 1 }
     }
 }
