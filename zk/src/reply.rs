@@ -245,16 +245,6 @@ impl<'a> Reply<'a> {
     }
 }
 
-impl<'a> Item<'a> for Stat {
-    fn decode(input: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        Stat::decode(input)
-    }
-
-    fn encode(&self, out: &mut Vec<u8>) {
-        Stat::encode(self, out);
-    }
-}
-
 impl<'a> Item<'a> for Option<&'a [u8]> {
     fn decode(input: &mut Reader<'a>) -> Result<Self, DecodeError> {
         input.buffer("data")

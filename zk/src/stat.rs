@@ -1,6 +1,6 @@
 //! The metadata of a znode.
 
-use crate::jute::{DecodeError, Reader, put_i32, put_i64};
+use crate::jute::{DecodeError, Item, Reader, put_i32, put_i64};
 
 /// A znode's metadata, as replies carry it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -70,5 +70,15 @@ impl Stat {
     /// The data version in the encoded form, without decoding the rest; `None` when `bytes` is too short.
     pub fn peek_version(bytes: &[u8]) -> Option<i32> {
         bytes.get(32..36).and_then(|b| b.try_into().ok()).map(i32::from_be_bytes)
+    }
+}
+
+impl<'a> Item<'a> for Stat {
+    fn decode(input: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        Stat::decode(input)
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        Stat::encode(self, out);
     }
 }
