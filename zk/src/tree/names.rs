@@ -6,9 +6,18 @@
 //! is the same; and so it is the same on every member. One thing is left out: a chain of eight or more names
 //! in a table of 64 or more becomes a tree in Java, which moves one of its names to the front.
 
+use std::borrow::Borrow;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use super::hash::FastMap;
+
 const NONE: u32 = u32::MAX;
+
+/// The longest chain that is searched name by name. Only names chosen for it make a longer one (`Aa` and `BB` have
+/// the same hash, and so has every sequence of them of a length): then names are looked up in a table of another
+/// hash.
+const LONG_CHAIN: usize = 64;
 
 /// A set of names, each the end of a shared path.
 #[derive(Debug, Clone)]
@@ -21,6 +30,8 @@ pub(crate) struct NameSet {
     count: usize,
     /// Bytes at the front of every path that are not part of the name.
     prefix_len: usize,
+    /// All entries by name, from the first time that a chain is too long.
+    by_name: Option<Box<FastMap<Name, u32>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -29,13 +40,51 @@ struct Entry {
     path: Option<Arc<str>>,
     hash: u32,
     next: u32,
+    /// The entry before it; of the first one of a chain, the last.
+    previous: u32,
 }
+
+/// The name that a path ends with.
+#[derive(Debug, Clone)]
+struct Name {
+    path: Arc<str>,
+    prefix_len: usize,
+}
+
+impl Borrow<str> for Name {
+    fn borrow(&self) -> &str {
+        &self.path[self.prefix_len..]
+    }
+}
+
+impl Hash for Name {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let name: &str = self.borrow();
+        name.hash(state);
+    }
+}
+
+impl PartialEq for Name {
+    fn eq(&self, other: &Name) -> bool {
+        let (one, two): (&str, &str) = (self.borrow(), other.borrow());
+        one == two
+    }
+}
+
+impl Eq for Name {}
 
 impl NameSet {
     /// An empty set whose table starts with `capacity` (a power of two) chains.
     pub(crate) fn new(capacity: usize, prefix_len: usize) -> NameSet {
         debug_assert!(capacity.is_power_of_two());
-        NameSet { heads: vec![NONE; capacity], entries: Vec::new(), unused: NONE, count: 0, prefix_len }
+        NameSet {
+            heads: vec![NONE; capacity],
+            entries: Vec::new(),
+            unused: NONE,
+            count: 0,
+            prefix_len,
+            by_name: None,
+        }
     }
 
     /// Number of names.
@@ -47,21 +96,27 @@ impl NameSet {
     pub(crate) fn insert(&mut self, path: Arc<str>) -> bool {
         let name = &path[self.prefix_len..];
         let hash = java_spread_hash(name);
-        if self.find(name, hash).is_some() {
-            return false;
+        match self.find(name, hash) {
+            Ok(_) => return false,
+            Err(looked_at) if looked_at >= LONG_CHAIN => self.index_names(),
+            Err(_) => {}
         }
-        let entry = Entry { path: Some(path), hash, next: NONE };
-        let index = if self.unused == NONE {
-            self.entries.push(entry);
-            self.entries.len() as u32 - 1
-        } else {
-            let index = self.unused;
-            let slot = &mut self.entries[index as usize];
-            self.unused = slot.next;
-            *slot = entry;
-            index
+        let index = match self.unused {
+            NONE => self.entries.len() as u32,
+            index => index,
         };
-        self.append(index, hash);
+        if let Some(by_name) = &mut self.by_name {
+            by_name.insert(Name { path: Arc::clone(&path), prefix_len: self.prefix_len }, index);
+        }
+        let entry = Entry { path: Some(path), hash, next: NONE, previous: NONE };
+        match self.entries.get_mut(index as usize) {
+            None => self.entries.push(entry),
+            Some(slot) => {
+                self.unused = slot.next;
+                *slot = entry;
+            }
+        }
+        self.append(index);
         self.count += 1;
         // Java's load factor is 0.75; the table grows after the name that exceeds it.
         if self.count > self.heads.len() * 3 / 4 {
@@ -73,17 +128,24 @@ impl NameSet {
     /// Removes a name; false when it is not there.
     pub(crate) fn remove(&mut self, name: &str) -> bool {
         let hash = java_spread_hash(name);
-        let Some((before, index)) = self.find(name, hash) else { return false };
-        let entry = &mut self.entries[index as usize];
-        let next = entry.next;
-        *entry = Entry { path: None, hash: 0, next: self.unused };
+        let Ok(index) = self.find(name, hash) else { return false };
+        if let Some(by_name) = &mut self.by_name {
+            by_name.remove(name);
+        }
+        let unused = Entry { path: None, hash: 0, next: self.unused, previous: NONE };
+        let Entry { next, previous, .. } = std::mem::replace(&mut self.entries[index as usize], unused);
         self.unused = index;
-        match before {
-            Some(before) => self.entries[before as usize].next = next,
-            None => {
-                let chain = self.chain(hash);
-                self.heads[chain] = next;
-            }
+        let chain = self.chain(hash);
+        let head = self.heads[chain];
+        if head == index {
+            self.heads[chain] = next;
+        } else {
+            self.entries[previous as usize].next = next;
+        }
+        // The last entry is known to the first one.
+        let behind = if next == NONE { self.heads[chain] } else { next };
+        if behind != NONE {
+            self.entries[behind as usize].previous = previous;
         }
         self.count -= 1;
         true
@@ -126,26 +188,45 @@ impl NameSet {
         })
     }
 
-    /// The entry of a name, and the one before it in its chain.
-    fn find(&self, name: &str, hash: u32) -> Option<(Option<u32>, u32)> {
-        let mut before = None;
+    /// The entry of a name; if there is none, how many others have been looked at.
+    fn find(&self, name: &str, hash: u32) -> Result<u32, usize> {
+        if let Some(by_name) = &self.by_name {
+            return by_name.get(name).copied().ok_or(0);
+        }
+        let mut looked_at = 0;
         for (index, entry) in self.walk(self.heads[self.chain(hash)]) {
             if entry.hash == hash
                 && entry.path.as_deref().is_some_and(|path| &path[self.prefix_len..] == name)
             {
-                return Some((before, index));
+                return Ok(index);
             }
-            before = Some(index);
+            looked_at += 1;
         }
-        None
+        Err(looked_at)
+    }
+
+    fn index_names(&mut self) {
+        let prefix_len = self.prefix_len;
+        let used = self.entries.iter().zip(0u32..).filter_map(|(entry, index)| {
+            let path = Arc::clone(entry.path.as_ref()?);
+            Some((Name { path, prefix_len }, index))
+        });
+        self.by_name = Some(Box::new(used.collect()));
     }
 
     /// Puts an entry at the end of its chain.
-    fn append(&mut self, index: u32, hash: u32) {
-        let chain = self.chain(hash);
-        match self.walk(self.heads[chain]).last() {
-            None => self.heads[chain] = index,
-            Some((last, _)) => self.entries[last as usize].next = index,
+    fn append(&mut self, index: u32) {
+        let chain = self.chain(self.entries[index as usize].hash);
+        let head = self.heads[chain];
+        let entry = &mut self.entries[index as usize];
+        entry.next = NONE;
+        if head == NONE {
+            entry.previous = index;
+            self.heads[chain] = index;
+        } else {
+            let last = std::mem::replace(&mut self.entries[head as usize].previous, index);
+            self.entries[index as usize].previous = last;
+            self.entries[last as usize].next = index;
         }
     }
 
@@ -156,10 +237,8 @@ impl NameSet {
         for head in old {
             let mut at = head;
             while at != NONE {
-                let entry = &mut self.entries[at as usize];
-                let next = std::mem::replace(&mut entry.next, NONE);
-                let hash = entry.hash;
-                self.append(at, hash);
+                let next = self.entries[at as usize].next;
+                self.append(at);
                 at = next;
             }
         }
@@ -235,6 +314,29 @@ mod tests {
         assert!(!names.insert("/BBBB".into()));
         assert_eq!(order(&names), ["AaAa", "AaBB", "BBAa", "BBBB"]);
         assert_eq!(order(&names.copy()), order(&names));
+    }
+
+    #[test]
+    fn many_names_that_collide_take_linear_time() {
+        // 2^15 names of one hash: 15 times "Aa" or "BB".
+        let name =
+            |n: u32| (0..15).map(|bit| if n >> bit & 1 == 0 { "Aa" } else { "BB" }).collect::<String>();
+        let begun = std::time::Instant::now();
+        let mut names = set(&["x"]);
+        for n in 0..1 << 15 {
+            assert!(names.insert(format!("/{}", name(n)).into()));
+        }
+        assert!(!names.insert(format!("/{}", name(77)).into()));
+        for n in (0..1 << 15).filter(|n| n % 3 != 1) {
+            assert!(names.remove(&name(n)));
+        }
+        assert!(!names.remove(&name(0)));
+        assert!(names.insert(format!("/{}", name(0)).into()));
+        let rest: Vec<_> = (0..1 << 15).filter(|n| n % 3 == 1).chain([0]).map(name).collect();
+        assert_eq!(names.names().filter(|name| *name != "x").collect::<Vec<_>>(), rest);
+        assert_eq!(names.copy().names().filter(|name| *name != "x").collect::<Vec<_>>(), rest);
+        assert_eq!(names.len(), rest.len() + 1);
+        assert!(begun.elapsed() < std::time::Duration::from_secs(1), "{:?}", begun.elapsed());
     }
 
     #[test]
