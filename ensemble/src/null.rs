@@ -179,6 +179,7 @@ impl Null {
                 zxid: self.zxid,
                 mode: Mode::Standalone,
                 node_count: 5,
+                proposal_sizes: None,
             }
             .write(),
             "mntr" => {

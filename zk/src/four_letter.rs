@@ -113,14 +113,19 @@ pub struct Srvr {
     pub mode: Mode,
     /// znodes.
     pub node_count: u64,
+    /// Bytes of the last, smallest and largest proposal, which leaders tell; −1 before the first one.
+    pub proposal_sizes: Option<[i32; 3]>,
 }
+
+const READ_ONLY_LINE: &str = "READ-ONLY mode; serving only read-only clients\n";
 
 impl Srvr {
     /// Writes the answer.
     pub fn write(&self) -> String {
         let (min, mean, max) = self.latency_ms;
-        format!(
-            "Zookeeper version: {}\nLatency min/avg/max: {min}/{mean:?}/{max}\nReceived: {}\nSent: {}\n\
+        let read_only = if self.mode == Mode::ReadOnly { READ_ONLY_LINE } else { "" };
+        let mut text = format!(
+            "Zookeeper version: {}\n{read_only}Latency min/avg/max: {min}/{mean:?}/{max}\nReceived: {}\nSent: {}\n\
              Connections: {}\nOutstanding: {}\nZxid: 0x{:x}\nMode: {}\nNode count: {}\n",
             self.version,
             self.received,
@@ -130,7 +135,12 @@ impl Srvr {
             self.zxid,
             self.mode.name(),
             self.node_count,
-        )
+        );
+        if let Some([last, min, max]) = self.proposal_sizes {
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "Proposal sizes last/min/max: {last}/{min}/{max}");
+        }
+        text
     }
 
     /// Reads the answer.
@@ -149,13 +159,13 @@ impl Srvr {
         };
         let bad =
             |name: &'static str, value: &str| AnswerError::Value { field: name, value: value.to_owned() };
-        let latency = field("Latency min/avg/max")?;
-        let part = |part: &str| {
-            let ms = part.parse::<f64>().ok().filter(|n| n.is_finite());
-            ms.ok_or_else(|| bad("Latency min/avg/max", latency))
-        };
-        let [min, mean, max] = latency.splitn(4, '/').collect::<Vec<_>>()[..] else {
-            return Err(bad("Latency min/avg/max", latency));
+        let latency = field(LATENCY)?;
+        let is_finite = |ms: &f64| ms.is_finite();
+        let latency_ms = three_of(latency).filter(|all: &[f64; 3]| all.iter().all(is_finite));
+        let [min, mean, max] = latency_ms.ok_or_else(|| bad(LATENCY, latency))?;
+        let proposal_sizes = match field(PROPOSAL_SIZES) {
+            Ok(sizes) => Some(three_of(sizes).ok_or_else(|| bad(PROPOSAL_SIZES, sizes))?),
+            Err(_) => None,
         };
         let zxid = field("Zxid")?;
         // Old ClickHouse Keeper writes it in decimal.
@@ -171,7 +181,7 @@ impl Srvr {
                 .find_map(|line| line.split_once(" version: "))
                 .map(|(_, version)| version.trim().to_owned())
                 .ok_or(AnswerError::Missing("version"))?,
-            latency_ms: (part(min)?, part(mean)?, part(max)?),
+            latency_ms: (min, mean, max),
             received: number("Received")?,
             sent: number("Sent")?,
             connections: number("Connections")?,
@@ -179,8 +189,18 @@ impl Srvr {
             zxid: zxid_value.ok_or_else(|| bad("Zxid", zxid))?,
             mode: Mode::from_name(mode).ok_or_else(|| bad("Mode", mode))?,
             node_count: number("Node count")?,
+            proposal_sizes,
         })
     }
+}
+
+const LATENCY: &str = "Latency min/avg/max";
+const PROPOSAL_SIZES: &str = "Proposal sizes last/min/max";
+
+/// The numbers of `a/b/c`.
+fn three_of<T: std::str::FromStr>(text: &str) -> Option<[T; 3]> {
+    let numbers: Option<Vec<T>> = text.splitn(4, '/').map(|part| part.parse().ok()).collect();
+    numbers?.try_into().ok()
 }
 
 /// The answer to `mntr`: one `key<TAB>value` a line. What a key means, and its type, is its reader's affair.
@@ -236,6 +256,15 @@ impl Mntr {
     /// The value of a key as a number. With the Prometheus provider members write integers as `1.6308337E7`.
     pub fn number(&self, key: &str) -> Option<f64> {
         self.get(key)?.parse().ok().filter(|n: &f64| n.is_finite())
+    }
+}
+
+/// The answer to `ruok`: no error when the member says [`IMOK`], which says that its process runs, not that it serves.
+pub fn parse_ruok(answer: &str) -> Result<(), AnswerError> {
+    check(answer)?;
+    match answer.trim_end() {
+        IMOK => Ok(()),
+        other => Err(AnswerError::Value { field: "ruok", value: other.to_owned() }),
     }
 }
 

@@ -2,7 +2,7 @@
 //! traps.
 
 use quorumeter_zk::four_letter::{
-    AnswerError, IMOK, Mntr, Mode, NOT_SERVING, NOT_WHITELISTED, Srvr, parse_isro, write_isro,
+    AnswerError, IMOK, Mntr, Mode, NOT_SERVING, NOT_WHITELISTED, Srvr, parse_isro, parse_ruok, write_isro,
 };
 
 macro_rules! answer {
@@ -27,11 +27,9 @@ fn srvr_of_real_members() {
         assert_eq!(srvr.connections, 1, "the connection that asks");
         let (min, mean, max) = srvr.latency_ms;
         assert!(min <= mean && mean <= max, "{srvr:?}");
-        // Written again it is the same but for the lines that only some members have.
-        let extra = ["READ-ONLY mode; ", "Proposal sizes "];
-        let expected: Vec<_> =
-            answer.lines().filter(|line| !extra.iter().any(|start| line.starts_with(start))).collect();
-        assert_eq!(srvr.write().lines().collect::<Vec<_>>(), expected);
+        let leader_only = (mode == Mode::Leader).then_some([48, 36, 267]);
+        assert_eq!(srvr.proposal_sizes, leader_only);
+        assert_eq!(srvr.write(), answer);
     }
 }
 
@@ -94,7 +92,8 @@ fn answers_that_say_nothing_are_states() {
     ] {
         assert_eq!(Srvr::parse(answer), Err(error.clone()), "{answer:?}");
         assert_eq!(Mntr::parse(answer), Err(error.clone()), "{answer:?}");
-        assert_eq!(parse_isro(answer), Err(error), "{answer:?}");
+        assert_eq!(parse_isro(answer), Err(error.clone()), "{answer:?}");
+        assert_eq!(parse_ruok(answer), Err(error), "{answer:?}");
     }
     for (answer, read_only) in [
         (answer!("standalone.isro"), Ok(false)),
@@ -104,6 +103,13 @@ fn answers_that_say_nothing_are_states() {
         ("maybe", Err(AnswerError::Value { field: "isro", value: "maybe".to_owned() })),
     ] {
         assert_eq!(parse_isro(answer), read_only, "{answer:?}");
+    }
+    for answer in [answer!("standalone.ruok"), "imok\n"] {
+        assert_eq!(parse_ruok(answer), Ok(()), "{answer:?}");
+    }
+    for answer in ["imo", "rw", "HTTP/1.1 400 Bad Request"] {
+        let unheard = AnswerError::Value { field: "ruok", value: answer.to_owned() };
+        assert_eq!(parse_ruok(answer), Err(unheard));
     }
     assert_eq!([write_isro(true), write_isro(false)], ["ro", "rw"]);
 }
@@ -147,6 +153,10 @@ fn traps_in_srvr() {
     assert_eq!(with("Mode: follower\n", ""), Err(AnswerError::Missing("Mode")));
     assert_eq!(with("Zookeeper version", "Version"), Err(AnswerError::Missing("version")));
     assert_eq!(with("Zookeeper version", "ClickHouse Keeper version").unwrap().version, VERSION);
+    let proposals = |sizes: &str| with("5\n", &format!("5\nProposal sizes last/min/max: {sizes}\n"));
+    assert_eq!(proposals("-1/-1/-1").unwrap().proposal_sizes, Some([-1; 3]));
+    assert_eq!(proposals("1/2"), bad("Proposal sizes last/min/max", "1/2"));
+    assert_eq!(proposals("1/2/3/4"), bad("Proposal sizes last/min/max", "1/2/3/4"));
     let parsed = Srvr::parse(SRVR);
     assert_eq!(with("\n", "\r\n"), parsed);
     assert_eq!(Srvr::parse(SRVR.trim_end()), parsed);

@@ -47,6 +47,7 @@ impl Member {
             zxid: self.tree.last_zxid(),
             mode: Mode::Standalone,
             node_count: self.tree.node_count() as u64,
+            proposal_sizes: None,
         }
     }
 
