@@ -14,9 +14,11 @@ use proptest::prelude::*;
 use quorumeter_zk::connect::{ConnectRequest, ConnectResponse};
 use quorumeter_zk::event::WatchedEvent;
 use quorumeter_zk::frame::{self, DEFAULT_MAX_FRAME, PREFIX_LEN};
-use quorumeter_zk::jute::{MAX_VECTOR_LEN, Reader, put_i32};
+use quorumeter_zk::jute::{MAX_VECTOR_LEN, Reader, put_i32, put_string};
 use quorumeter_zk::reply::ReplyHeader;
 use quorumeter_zk::request::RequestHeader;
+use quorumeter_zk::tree::Transaction;
+use quorumeter_zk::tree::access::{Identity, MAX_IDENTITIES};
 use quorumeter_zk::{OpCode, Reply, Request};
 
 /// Counts what each thread asks for.
@@ -106,6 +108,23 @@ fn what_is_announced_is_not_allocated() {
 }
 
 #[test]
+fn a_transaction_takes_its_own_bytes_and_its_identities() {
+    let most = MAX_IDENTITIES * size_of::<Identity>();
+    for (count, is_read) in [(0, true), (1, true), (MAX_IDENTITIES, true), (MAX_IDENTITIES + 1, false)] {
+        let mut bytes = vec![0; 24];
+        put_i32(&mut bytes, count as i32);
+        for _ in 0..count {
+            put_string(&mut bytes, "sasl");
+            put_string(&mut bytes, "somebody");
+        }
+        put_i32(&mut bytes, OpCode::CLOSE_SESSION.0);
+        assert_eq!(Transaction::decode(&bytes).is_ok(), is_read);
+        let asked = asked(|| Transaction::decode(&bytes));
+        assert!(asked <= if is_read { bytes.len() + most } else { 0 }, "{asked} for {count}");
+    }
+}
+
+#[test]
 fn a_list_of_text_in_javas_form_takes_its_own_bytes() {
     let mut record = Vec::new();
     put_i32(&mut record, 1000);
@@ -123,5 +142,7 @@ proptest! {
         bytes in vec(prop_oneof![3 => Just(0), 1 => Just(1), 1 => Just(0xed), 1 => any::<u8>()], 0..200),
     ) {
         prop_assert!(asked_by_decoding(&bytes) <= bytes.len());
+        let identities = bytes.len() / 8 * size_of::<Identity>();
+        prop_assert!(asked(|| Transaction::decode(&bytes)) <= bytes.len() + identities);
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::access::{Identity, SharedAcl};
+use super::access::{Identity, MAX_IDENTITIES, SharedAcl};
 use crate::error::ErrorCode;
 use crate::event::EventType;
 use crate::jute::{DecodeError, Item, Reader, put_i32, put_i64, put_string};
@@ -179,12 +179,7 @@ impl<'a> Transaction<'a> {
     pub fn decode(bytes: &'a [u8]) -> Result<Transaction<'a>, DecodeError> {
         let input = &mut Reader::new(bytes);
         let (zxid, time_ms, session_id) = (input.i64("zxid")?, input.i64("time")?, input.i64("session id")?);
-        let count = input.i32("number of identities")?;
-        let mut identities = Vec::new();
-        for _ in 0..count {
-            let scheme = Cow::Owned(input.string("scheme")?.into_owned());
-            identities.push(Identity { scheme, id: input.string("identity")?.into() });
-        }
+        let identities = decode_identities(input)?;
         let change = match OpCode(input.i32("op code")?) {
             OpCode::CREATE_SESSION => Change::CreateSession { timeout_ms: input.i32("session timeout")? },
             OpCode::CLOSE_SESSION => Change::CloseSession,
@@ -197,4 +192,30 @@ impl<'a> Transaction<'a> {
         input.end("transaction")?;
         Ok(Transaction { zxid, time_ms, session_id, identities: Cow::Owned(identities), change })
     }
+}
+
+/// Bytes of an identity without any text.
+const IDENTITY_LEN_MIN: usize = 8;
+
+fn decode_identities(input: &mut Reader<'_>) -> Result<Vec<Identity>, DecodeError> {
+    const WHAT: &str = "list of identities";
+    let announced = input.i32(WHAT)?;
+    let count = match usize::try_from(announced) {
+        Ok(count) if count <= MAX_IDENTITIES => count,
+        _ => return Err(DecodeError::Length { what: WHAT, length: announced, limit: MAX_IDENTITIES }),
+    };
+    let (needed, left) = (count * IDENTITY_LEN_MIN, input.rest().len());
+    if needed > left {
+        return Err(DecodeError::Truncated { what: WHAT, needed, left });
+    }
+    let mut identities = Vec::with_capacity(count);
+    for _ in 0..count {
+        let scheme = match input.string("scheme")? {
+            known if known == "ip" => Cow::Borrowed("ip"),
+            known if known == "digest" => Cow::Borrowed("digest"),
+            other => Cow::Owned(other.into_owned()),
+        };
+        identities.push(Identity { scheme, id: input.string("identity")?.into() });
+    }
+    Ok(identities)
 }

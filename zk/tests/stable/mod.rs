@@ -3,11 +3,12 @@
 
 use quorumeter_zk::connect::{ConnectRequest, ConnectResponse};
 use quorumeter_zk::event::WatchedEvent;
-use quorumeter_zk::four_letter::{Mntr, Srvr, parse_isro};
+use quorumeter_zk::four_letter::{Mntr, Srvr, parse_isro, parse_ruok};
 use quorumeter_zk::frame::{self, DEFAULT_MAX_FRAME, Front, PREFIX_LEN};
 use quorumeter_zk::jute::Reader;
 use quorumeter_zk::reply::ReplyHeader;
 use quorumeter_zk::request::RequestHeader;
+use quorumeter_zk::tree::{Change, Transaction, Tree};
 use quorumeter_zk::{OpCode, Reply, Request};
 
 /// The server's side: the front of a stream, a handshake, a header, and the record of an `op` request.
@@ -59,6 +60,45 @@ pub(crate) fn reply(op: OpCode, bytes: &[u8]) {
     }
 }
 
+/// Whoever stores transactions.
+pub(crate) fn transaction(bytes: &[u8]) {
+    if let Ok(transaction) = Transaction::decode(bytes) {
+        let again = encoded(|out| transaction.encode(out));
+        assert!(again.len() <= bytes.len());
+        assert_eq!(Transaction::decode(&again), Ok(transaction));
+    }
+}
+
+/// A tree: a byte chooses the op of a request, which follows, and so on. What fails changes nothing, and the counts are
+/// those of the znodes that are there.
+pub(crate) fn tree(bytes: &[u8]) {
+    const SESSION: i64 = 1;
+    let mut tree = Tree::new();
+    let mut apply = |change| {
+        let identities = Vec::new().into();
+        let zxid = tree.last_zxid() + 1;
+        let transaction = Transaction { zxid, time_ms: zxid, session_id: SESSION, identities, change };
+        let (nodes, size) = (tree.node_count(), tree.approximate_data_size());
+        let mut triggers = Vec::new();
+        let result = tree.apply(&transaction, &mut triggers);
+        if result.as_ref().map_or(true, |reply| reply.failure().is_some()) {
+            assert_eq!((tree.node_count(), tree.approximate_data_size(), triggers.len()), (nodes, size, 0));
+        }
+        let root = tree.get("/").expect("there is a root");
+        assert_eq!(tree.descendant_count(root) + 2, tree.node_count());
+        assert!(tree.ephemerals_count() < tree.node_count());
+    };
+    apply(Change::CreateSession { timeout_ms: 1 });
+    let mut input = Reader::new(bytes);
+    while let Ok(choice) = input.u8("op") {
+        let op = OpCode::ALL[usize::from(choice) % OpCode::ALL.len()];
+        let Ok(Some(request)) = Request::decode(op, &mut input) else { break };
+        apply(Change::Request(request));
+    }
+    apply(Change::CloseSession);
+    assert_eq!(tree.ephemerals_count(), 0);
+}
+
 /// Whoever reads the answer to a four-letter word.
 pub(crate) fn four_letter(answer: &str) {
     if let Ok(srvr) = Srvr::parse(answer) {
@@ -72,7 +112,7 @@ pub(crate) fn four_letter(answer: &str) {
         assert_eq!(Mntr::parse(&mntr.write()), Ok(mntr));
     }
     // Three answers and as many errors, no more than a comparison each.
-    let _ = parse_isro(answer);
+    let _ = (parse_isro(answer), parse_ruok(answer));
 }
 
 fn encoded(encode: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
