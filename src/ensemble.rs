@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use quorumeter_ensemble::launch::{LaunchError, Launched, STOP_GRACE};
-use quorumeter_experiments::{EnsembleSpec, ensembles};
-use tokio::signal::unix::{SignalKind, signal};
+use quorumeter_experiments::{EnsembleSpec, Signals, ensembles};
 
 use crate::run::{key_value, own_program};
 use crate::{EXIT_ENVIRONMENT, EXIT_USAGE, diagnose};
@@ -55,41 +54,41 @@ fn up(args: UpArgs) -> Result<(), u8> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(environment)?;
     let result = runtime.block_on(async {
         // Taken over before anything is started, so that a signal never leaves a member behind.
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(environment)?;
-        let mut terminate = signal(SignalKind::terminate()).map_err(environment)?;
+        let mut signals = Signals::new().map_err(environment)?;
         let data = dir.clone();
-        let starting = tokio::task::spawn_blocking(move || {
+        let mut starting = tokio::task::spawn_blocking(move || {
             ensembles::start(args.ensemble, &data, &settings, &quorumeter)
         });
-        let launched = tokio::select! {
-            started = starting => started.map_err(|e| diagnose::fail(&e, EXIT_ENVIRONMENT))?.map_err(|e| {
-                let wrong = matches!(e, LaunchError::Setting { .. } | LaunchError::Members { .. });
-                diagnose::fail(&e, if wrong { EXIT_USAGE } else { EXIT_ENVIRONMENT })
-            })?,
-            _ = interrupt.recv() => return Ok(()),
-            _ = terminate.recv() => return Ok(()),
+        let (started, stopped) = tokio::select! {
+            started = &mut starting => (started, false),
+            _ = signals.next() => (starting.await, true),
         };
-        announce(&launched);
-        let result = loop {
-            tokio::select! {
-                _ = interrupt.recv() => break Ok(()),
-                _ = terminate.recv() => break Ok(()),
-                () = tokio::time::sleep(Duration::from_millis(200)) => {
-                    if let Err(error) = launched.check() {
-                        break Err(diagnose::fail(&error, EXIT_ENVIRONMENT));
-                    }
-                }
-            }
-        };
+        let launched = started.map_err(|e| diagnose::fail(&e, EXIT_ENVIRONMENT))?.map_err(|e| {
+            let wrong = matches!(e, LaunchError::Setting { .. } | LaunchError::Members { .. });
+            diagnose::fail(&e, if wrong { EXIT_USAGE } else { EXIT_ENVIRONMENT })
+        })?;
+        let result = if stopped { Ok(()) } else { serve(&launched, &mut signals).await };
         launched.stop(STOP_GRACE);
         result
     });
-    runtime.shutdown_background();
     if temporary {
         // What cannot be removed now is in the folder for temporary files.
         let _ = std::fs::remove_dir_all(&dir);
     }
     result
+}
+
+/// Until a signal, or until a member dies.
+async fn serve(launched: &Launched, signals: &mut Signals) -> Result<(), u8> {
+    announce(launched);
+    loop {
+        tokio::select! {
+            _ = signals.next() => return Ok(()),
+            () = tokio::time::sleep(Duration::from_millis(200)) => {
+                launched.check().map_err(|error| diagnose::fail(&error, EXIT_ENVIRONMENT))?;
+            }
+        }
+    }
 }
 
 fn announce(launched: &Launched) {

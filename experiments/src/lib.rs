@@ -6,6 +6,7 @@
 //! | [`ensembles`] | starting the ensemble that a run asks for |
 //! | [`observe`] | what a run tells while it goes |
 //! | [`environment`] | the machine of the load generator |
+//! | [`signals`] | Ctrl-C and its kin |
 //! | `members` | samples of the members |
 
 pub mod ensembles;
@@ -14,8 +15,9 @@ mod members;
 pub mod observe;
 mod precheck;
 pub mod run;
-mod signals;
+pub mod signals;
 
 pub use ensembles::{EnsembleKind, EnsembleSpec};
 pub use observe::{Numbers, Observer};
 pub use run::{Finished, RunError, RunOptions, TargetSpec, run};
+pub use signals::Signals;

@@ -8,15 +8,18 @@ use quorumeter_record::{LoopKind, MemberInfo, OpInfo, StreamInfo, WatchInfo};
 use quorumeter_targets::session::Member;
 use quorumeter_targets::zookeeper::{ZooKeeper, admin};
 use quorumeter_targets::{Driver, OpKind};
+use tokio::task::spawn_local;
 
 /// How long a member may take to tell what it is.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
 /// What every member says of itself. A member that says nothing is no error: four-letter words may be switched off.
 pub(crate) async fn members(members: &[Member], pids: &[(std::net::SocketAddr, u32)]) -> Vec<MemberInfo> {
+    // All are asked at once: several that hang take no longer than one.
+    let asked: Vec<_> = members.iter().map(|m| spawn_local(admin::srvr(m.address, ANSWER_LIMIT))).collect();
     let mut infos = Vec::new();
-    for member in members {
-        let srvr = admin::srvr(member.address, ANSWER_LIMIT).await.ok();
+    for (member, asked) in members.iter().zip(asked) {
+        let srvr = asked.await.ok().and_then(Result::ok);
         infos.push(MemberInfo {
             address: member.address.to_string(),
             version: srvr.as_ref().map(|s| s.version.clone()),

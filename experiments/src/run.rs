@@ -113,11 +113,10 @@ pub fn run(options: RunOptions, observer: &mut dyn Observer) -> Result<Finished,
             record: Arc::new(Mutex::new(record)),
             manifest,
             aborts: aborts.into_iter().map(|gate| Brake { gate, violated_since_ns: None }).collect(),
-            signals: Signals::new()?,
             observer,
             begun: Vec::new(),
         };
-        control.drive().await
+        control.drive(Signals::new()?).await
     });
     // A task that still waits for a starting member must not be waited for in turn.
     runtime.shutdown_background();

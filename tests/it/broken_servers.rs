@@ -11,10 +11,10 @@ use quorumeter_record::{EventKind, SessionChange, StopReason};
 use quorumeter_zk::OpCode;
 use quorumeter_zk::event::EventType;
 
-use crate::support::{Measured, measure, scripted};
+use crate::support::{Measured, measure, scripted, srvr};
 
 const READS: &str = "phases = { warmup = \"0s\", measure = \"1500ms\" }\n[dataset]\nnodes = 100\n\
-                     [client]\nsession_timeout = \"600ms\"\n\
+                     [client]\nsession_timeout = \"2s\"\n\
                      [[stream]]\nname = \"app\"\nsessions = 2\ndepth = 8\nrate = \"400/s\"\narrival = \"constant\"\n\
                      mix = { read = 1 }\n";
 
@@ -126,7 +126,7 @@ fn a_target_that_is_none_is_told_so_and_the_record_says_why() {
         (unreachable, "refused"),
     ] {
         let measured =
-            measure(address, &format!("{READS}\n").replace("600ms", "600ms\"\nconnect_limit = \"1s"));
+            measure(address, &format!("{READS}\n").replace("\"2s\"", "\"2s\"\nconnect_limit = \"1s\""));
         let error = measured.result.as_ref().unwrap_err();
         assert!(matches!(error, RunError::Target { .. }) && error.exit_code() == 5, "{error}");
         assert!(error.to_string().contains(why), "{error}");
@@ -147,4 +147,24 @@ fn a_server_that_takes_no_writes_is_told_before_load() {
         error.to_string().contains("cannot create /quorumeter") && error.to_string().contains("NoAuth"),
         "{error}"
     );
+}
+
+/// Whichever create fails, what was created before it is removed again, and the reason told is the first one.
+#[test]
+fn a_half_claimed_root_leaves_nothing() {
+    for number in 1..=5 {
+        let at = |op| Trigger::AtOp { op: Some(op), number: 1 };
+        let server = scripted(vec![
+            Step {
+                when: Trigger::AtOp { op: Some(OpCode::CREATE), number },
+                what: Action::RefuseWrites(Some(quorumeter_zk::ErrorCode::NO_AUTH)),
+            },
+            Step { when: at(OpCode::DELETE), what: Action::RefuseWrites(None) },
+        ]);
+        let nodes = srvr(server.address()).node_count;
+        let measured = measure(server.address(), READS);
+        let error = measured.result.as_ref().unwrap_err();
+        assert!(error.to_string().contains("NoAuth"), "{number}: {error}");
+        assert_eq!(srvr(server.address()).node_count, nodes, "{number}: {error}");
+    }
 }

@@ -119,7 +119,7 @@ fn gates_decide_and_no_data_decides_nothing() {
         ("app.write.response.p99.99 < 10s", Verdict::Inconclusive),
     ] {
         let server = scripted(Vec::new());
-        let measured = measure_with(server.address(), WRITES, &[requirement]);
+        let measured = measure_with(&[server.address()], WRITES, &[requirement]);
         // On a machine that is busy with other things the generator may be late, and a failed gate tells nothing.
         let limited = measured.summary().generator.verdict == quorumeter_record::GeneratorVerdict::Limited;
         let expected =

@@ -3,10 +3,11 @@
 #![allow(dead_code)]
 
 use std::fs::OpenOptions;
-use std::io::Write;
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use quorumeter_ensemble::embedded;
 use quorumeter_ensemble::launch::{self, zookeeper::Installation};
@@ -16,6 +17,8 @@ use quorumeter_experiments::{Finished, RunError, RunOptions, TargetSpec, run};
 use quorumeter_loadgen::Workload;
 use quorumeter_record::{EventKind, RecordReader, SessionChange, Summary};
 use quorumeter_results::Analysis;
+use quorumeter_zk::four_letter::Srvr;
+use rustix::process::Pid;
 
 /// Says that the test `name` cannot run here. The caller then returns.
 ///
@@ -67,6 +70,35 @@ pub(crate) fn hdr_log_processor(test: &str) -> Option<Command> {
     Some(command)
 }
 
+/// Whether a process is gone: it has ended, though perhaps nobody has waited for it. (Where the first process does not
+/// collect orphans, as in many containers, they stay as zombies.)
+pub(crate) fn is_gone(pid: Pid) -> bool {
+    match std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())) {
+        Err(_) => true,
+        // The state stands behind the name, which may hold anything, also parentheses.
+        Ok(stat) => stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with(['Z', 'X'])),
+    }
+}
+
+/// Waits until processes are gone.
+pub(crate) fn assert_gone(pids: &[Pid]) {
+    assert!(!pids.is_empty());
+    let begun = Instant::now();
+    while !pids.iter().all(|pid| is_gone(*pid)) {
+        assert!(begun.elapsed() < Duration::from_secs(30), "{pids:?} are left");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// What a server says of itself.
+pub(crate) fn srvr(address: SocketAddr) -> Srvr {
+    let mut stream = TcpStream::connect(address).expect("the server is there");
+    stream.write_all(b"srvr").expect("it takes a word");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    Srvr::parse(&answer).expect("its answer is one")
+}
+
 /// The binary under test.
 pub(crate) const QUORUMETER: &str = env!("CARGO_BIN_EXE_quorumeter");
 
@@ -112,15 +144,23 @@ impl Measured {
 
 /// Measures with a workload, given as TOML.
 pub(crate) fn measure(server: SocketAddr, workload: &str) -> Measured {
-    measure_with(server, workload, &[])
+    measure_with(&[server], workload, &[])
+}
+
+/// The same on several members.
+pub(crate) fn measure_on(members: &[SocketAddr], workload: &str) -> Measured {
+    measure_with(members, workload, &[])
 }
 
 /// The same with requirements.
-pub(crate) fn measure_with(server: SocketAddr, workload: &str, requirements: &[&str]) -> Measured {
+pub(crate) fn measure_with(members: &[SocketAddr], workload: &str, requirements: &[&str]) -> Measured {
+    let members: Vec<String> = members.iter().map(ToString::to_string).collect();
     let dir = tempfile::tempdir().expect("there is a folder for temporary files");
     let options = RunOptions {
         workload: Workload::read(workload, &[], || 1).expect("the test's workload is one"),
-        target: TargetSpec::Url(format!("zk://{server}").parse().expect("an address makes a URL")),
+        target: TargetSpec::Url(
+            format!("zk://{}", members.join(",")).parse().expect("an address makes a URL"),
+        ),
         out: Some(dir.path().join("run")),
         requirements: requirements.iter().map(|r| (*r).to_owned()).collect(),
         command_line: Vec::new(),

@@ -6,7 +6,7 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use quorumeter_ensemble::launch::{Launched, STOP_GRACE};
+use quorumeter_ensemble::launch::{LaunchError, Launched, STOP_GRACE};
 use quorumeter_loadgen::Engine;
 use quorumeter_loadgen::plan::Workload;
 use quorumeter_record::{Event, EventKind, IntervalLine, Manifest, Phase, RecordWriter, StopReason};
@@ -43,7 +43,6 @@ pub(super) struct Control<'o> {
     pub(super) record: Arc<Mutex<RecordWriter>>,
     pub(super) manifest: Manifest,
     pub(super) aborts: Vec<Brake>,
-    pub(super) signals: Signals,
     pub(super) observer: &'o mut dyn Observer,
     /// Phases that have begun.
     pub(super) begun: Vec<Phase>,
@@ -52,6 +51,8 @@ pub(super) struct Control<'o> {
 /// What is to be given back at the end.
 #[derive(Default)]
 pub(super) struct Held {
+    /// An ensemble that is being started.
+    pub(super) starting: Option<JoinHandle<Result<Launched, LaunchError>>>,
     pub(super) launched: Option<Rc<Launched>>,
     pub(super) members: Vec<Member>,
     pub(super) client: Option<Rc<tokio::sync::Mutex<Client>>>,
@@ -62,28 +63,27 @@ pub(super) struct Held {
 }
 
 /// Why a run does not go on.
-pub(super) enum Halt {
+enum Halt {
     /// The first signal, before there was anything to end early.
     Signal,
     Error(RunError),
 }
 
-impl<E: Into<RunError>> From<E> for Halt {
-    fn from(error: E) -> Self {
-        Halt::Error(error.into())
-    }
-}
-
 impl Control<'_> {
-    pub(super) async fn drive(&mut self) -> Result<(), RunError> {
+    pub(super) async fn drive(&mut self, mut signals: Signals) -> Result<(), RunError> {
         let mut held = Held::default();
-        let loaded = match self.prepare(&mut held).await {
-            Ok(()) => self.load(&mut held).await,
+        let prepared = tokio::select! {
+            prepared = self.prepare(&mut held) => prepared.map_err(Halt::Error),
+            _ = signals.next() => Err(Halt::Signal),
+        };
+        let loaded = match prepared {
+            Ok(()) => self.load(&mut held, &mut signals).await.map_err(Halt::Error),
             Err(halt) => Err(halt),
         };
         let mut result = match loaded {
             Ok(()) => Ok(()),
             Err(Halt::Signal) => {
+                self.observer.notice("stopping before the load; once more stops at once");
                 self.event(EventKind::Stop { reason: StopReason::Signal, detail: String::new() });
                 Ok(())
             }
@@ -102,43 +102,57 @@ impl Control<'_> {
         if matches!(result, Err(RunError::Killed)) {
             return result;
         }
-        let cleaned = self.clean_up(&mut held).await;
-        if let Some(launched) = held.launched.take() {
-            // Stopping takes as long as the members do.
-            launched.stop(STOP_GRACE);
-            ensembles::remove_data(&launched);
-        }
+        let escape = if signals.seen() == 0 { "Ctrl-C twice" } else { "Ctrl-C" };
+        let cleaned = tokio::select! {
+            () = self.clean_up(&mut held, escape) => Ok(()),
+            () = signals.second() => Err(RunError::Killed),
+        };
         result?;
         cleaned?;
         self.record().event(&Event { t_ns: self.clock.now_ns(), kind: EventKind::End })?;
         Ok(())
     }
 
-    /// Removes what the run created.
-    pub(super) async fn clean_up(&mut self, held: &mut Held) -> Result<(), RunError> {
+    /// Removes what the run created, and ends what it started. `escape` is what the user can do to stop that.
+    async fn clean_up(&mut self, held: &mut Held, escape: &str) {
         if let Some(keeper) = held.keeper.take() {
             keeper.abort();
             // It is done with the client when it has ended.
             let _ = keeper.await;
         }
-        let Some(client) = held.client.take() else { return Ok(()) };
-        let mut result = Ok(());
-        if let Some(root) = held.root.take() {
-            self.begin_phase(Phase::Cleanup, &root.path);
-            let mut client = client.lock().await;
-            tokio::select! {
-                released = root.release(&mut client, CLEANUP_LIMIT) => if let Err(error) = released {
-                    let text = format!("{} could not be removed: {error}; `quorumeter clean` does it later", root.path);
-                    self.observer.notice(&text);
-                    self.event(EventKind::Warning { text });
-                },
-                _ = self.signals.next() => result = Err(RunError::Killed),
+        if let Some(Ok(Ok(launched))) = match held.starting.take() {
+            Some(starting) => Some(starting.await),
+            None => None,
+        } {
+            held.launched = Some(Rc::new(launched));
+        }
+        // What a member that is gone has kept goes with its folder.
+        let is_gone = held.launched.as_ref().is_some_and(|launched| launched.check().is_err());
+        if let Some(client) = held.client.take().filter(|_| !is_gone) {
+            if let Some(root) = held.root.take() {
+                self.release(&root, &client, escape).await;
+            }
+            if let Ok(client) = Rc::try_unwrap(client) {
+                client.into_inner().close().await;
             }
         }
-        if let Ok(client) = Rc::try_unwrap(client) {
-            client.into_inner().close().await;
+        if let Some(launched) = held.launched.take() {
+            // Stopping takes as long as the members do.
+            launched.stop(STOP_GRACE);
+            ensembles::remove_data(&launched);
         }
-        result
+    }
+
+    async fn release(&mut self, root: &Root, client: &tokio::sync::Mutex<Client>, escape: &str) {
+        let detail = format!("what this run created at {} ({escape} leaves it there)", root.path);
+        self.begin_phase(Phase::Cleanup, &detail);
+        let mut client = client.lock().await;
+        if let Err(error) = root.release(&mut client, CLEANUP_LIMIT).await {
+            let text =
+                format!("{} could not be removed: {error}; `quorumeter clean` does it later", root.path);
+            self.observer.notice(&text);
+            self.event(EventKind::Warning { text });
+        }
     }
 
     pub(super) fn record(&self) -> MutexGuard<'_, RecordWriter> {

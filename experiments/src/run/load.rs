@@ -10,9 +10,10 @@ use tokio::task::spawn_local;
 use tokio::time::{interval, sleep};
 
 use super::RunError;
-use super::control::{Control, Halt, Held, LOOK};
+use super::control::{Control, Held, LOOK};
 use crate::members;
 use crate::observe::Numbers;
+use crate::signals::Signals;
 
 /// Between the decision to begin and the beginning, so that every worker sees it before.
 const LEAD_NS: u64 = 50_000_000;
@@ -21,11 +22,11 @@ const SAMPLE_PERIOD: Duration = Duration::from_secs(1);
 
 impl Control<'_> {
     /// Warm-up, measured window and drain.
-    pub(super) async fn load(&mut self, held: &mut Held) -> Result<(), Halt> {
+    pub(super) async fn load(&mut self, held: &mut Held, signals: &mut Signals) -> Result<(), RunError> {
         let (Some(engine), Some(live)) = (held.engine.take(), held.live.take()) else { return Ok(()) };
         let start_ns = self.clock.now_ns() + LEAD_NS;
         engine.begin(start_ns);
-        let result = self.watch_load(&engine, &live, held, start_ns).await;
+        let result = self.watch_load(&engine, &live, held, signals, start_ns).await;
         if result.is_err() {
             engine.cancel();
         }
@@ -40,8 +41,9 @@ impl Control<'_> {
         engine: &Engine,
         live: &Receiver<Vec<IntervalLine>>,
         held: &Held,
+        signals: &mut Signals,
         start_ns: u64,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), RunError> {
         let mut samples = interval(SAMPLE_PERIOD);
         let mut stopped = false;
         let mut died = false;
@@ -52,9 +54,9 @@ impl Control<'_> {
                 _ = samples.tick() => {
                     self.sample_members(held);
                 }
-                n = self.signals.next() => {
+                n = signals.next() => {
                     if n > 1 {
-                        return Err(RunError::Killed.into());
+                        return Err(RunError::Killed);
                     }
                     stopped = true;
                     self.observer.notice("stopping early; once more stops at once");
@@ -78,8 +80,9 @@ impl Control<'_> {
             }
             if let Some(Err(error)) = held.launched.as_ref().filter(|_| !died).map(|l| l.check()) {
                 died = true;
-                self.observer.notice(&error.to_string());
-                self.event(EventKind::Warning { text: error.to_string() });
+                self.observer.notice(&format!("stopping early: {error}"));
+                self.event(EventKind::Stop { reason: StopReason::Error, detail: error.to_string() });
+                engine.end_early(self.clock.now_ns() + LEAD_NS);
             }
         }
         self.begin_phase_at(engine.measure_ns(), Phase::Measure);

@@ -16,7 +16,7 @@ use quorumeter_targets::zookeeper::{Auth, Client, DialSettings, Layout, Root, Zo
 use tokio::task::{spawn_blocking, spawn_local};
 use tokio::time::{Instant, sleep};
 
-use super::control::{Control, Halt, Held, LOOK, keep_control};
+use super::control::{Control, Held, LOOK, keep_control};
 use super::{RunError, TargetSpec};
 use crate::ensembles;
 use crate::precheck;
@@ -28,13 +28,13 @@ const ARM_LIMIT: Duration = Duration::from_secs(60);
 
 impl Control<'_> {
     /// Everything before the load.
-    pub(super) async fn prepare(&mut self, held: &mut Held) -> Result<(), Halt> {
+    pub(super) async fn prepare(&mut self, held: &mut Held) -> Result<(), RunError> {
         let url = self.launch(held).await?;
         self.begin_phase(Phase::Connect, &url.to_string());
         held.members = resolve(&url.members).await.map_err(RunError::Resolve)?;
         if let Some((stream, number)) = precheck::missing_member(&self.workload, held.members.len()) {
             let members = held.members.len();
-            return Err(RunError::NoSuchMember { stream, number, members }.into());
+            return Err(RunError::NoSuchMember { stream, number, members });
         }
         let settings = DialSettings {
             auth: self.workload.credentials.as_ref().map(|c| Auth::digest(&c.user, &c.password)),
@@ -67,10 +67,8 @@ impl Control<'_> {
 
         self.begin_phase(Phase::Precheck, "");
         self.describe_target(held, &url, &layout, local, &client).await?;
-        {
-            let mut client = client.lock().await;
-            held.root = Some(Root::claim(&mut client, &url.chroot, &self.manifest.run_id).await?);
-        }
+        let root = held.root.insert(Root::new(&url.chroot, &self.manifest.run_id));
+        root.claim(&mut *client.lock().await).await?;
         self.begin_phase(Phase::Prefill, &format!("{} nodes", self.workload.dataset.nodes));
         self.prefill(held, &layout, &client, &values).await?;
         held.keeper = Some(spawn_local(keep_control(
@@ -83,19 +81,17 @@ impl Control<'_> {
     }
 
     /// Starts the ensemble, if the run is to have one of its own.
-    async fn launch(&mut self, held: &mut Held) -> Result<TargetUrl, Halt> {
+    async fn launch(&mut self, held: &mut Held) -> Result<TargetUrl, RunError> {
         let (spec, settings) = match &self.target {
             TargetSpec::Url(url) => return Ok(url.clone()),
             TargetSpec::Ensemble { spec, settings } => (*spec, settings.clone()),
         };
         self.observer.notice(&format!("starting {spec}"));
         let (dir, quorumeter) = (self.dir.join("ensemble"), self.quorumeter.clone());
-        let starting = spawn_blocking(move || ensembles::start(spec, &dir, &settings, &quorumeter));
-        let launched = tokio::select! {
-            launched = starting => launched.map_err(io::Error::from)?,
-            _ = self.signals.next() => return Err(Halt::Signal),
-        }?;
-        let launched = held.launched.insert(Rc::new(launched));
+        let start = move || ensembles::start(spec, &dir, &settings, &quorumeter);
+        let launched = held.starting.insert(spawn_blocking(start)).await;
+        held.starting = None;
+        let launched = held.launched.insert(Rc::new(launched.map_err(io::Error::from)??));
         Ok(ensembles::url_of(launched))
     }
 
@@ -104,20 +100,17 @@ impl Control<'_> {
         held: &mut Held,
         url: &TargetUrl,
         settings: DialSettings,
-    ) -> Result<Rc<tokio::sync::Mutex<Client>>, Halt> {
+    ) -> Result<Rc<tokio::sync::Mutex<Client>>, RunError> {
         let session_ms = (self.workload.file.client.session_timeout.0 / 1_000_000) as u32;
         let timeouts = Timeouts { session_ms, connect_ms: 2000, read_share: 2.0 / 3.0 };
         let addresses = held.members.iter().map(|m| m.address).collect();
         let limit = FIRST_SESSION_LIMIT.min(Duration::from_nanos(self.workload.file.client.connect_limit.0));
-        let client = tokio::select! {
-            client = Client::connect(addresses, timeouts, settings, limit) => client,
-            _ = self.signals.next() => return Err(Halt::Signal),
-        };
+        let client = Client::connect(addresses, timeouts, settings, limit).await;
         let client = client.map_err(|source| RunError::Target { target: url.to_string(), source })?;
         Ok(Rc::clone(held.client.insert(Rc::new(tokio::sync::Mutex::new(client)))))
     }
 
-    async fn wait_for_sessions(&mut self, held: &Held) -> Result<(), Halt> {
+    async fn wait_for_sessions(&mut self, held: &Held) -> Result<(), RunError> {
         let limit = Duration::from_nanos(self.workload.file.client.connect_limit.0);
         let begun = Instant::now();
         loop {
@@ -132,18 +125,9 @@ impl Control<'_> {
                     sessions: state.sessions,
                     waited_s: begun.elapsed().as_secs_f64(),
                     last: state.last_failure.unwrap_or_else(|| "none".into()),
-                }
-                .into());
+                });
             }
-            self.pause().await?;
-        }
-    }
-
-    /// Waits a moment, unless a signal comes.
-    async fn pause(&mut self) -> Result<(), Halt> {
-        tokio::select! {
-            () = sleep(LOOK) => Ok(()),
-            _ = self.signals.next() => Err(Halt::Signal),
+            sleep(LOOK).await;
         }
     }
 
@@ -154,7 +138,7 @@ impl Control<'_> {
         layout: &Layout,
         on_this_machine: bool,
         client: &Rc<tokio::sync::Mutex<Client>>,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), RunError> {
         let launched = held.launched.as_deref();
         let pids: Vec<_> = launched.iter().flat_map(|l| &l.members).map(|m| (m.address, m.pid)).collect();
         self.manifest.target = Some(TargetInfo {
@@ -178,7 +162,7 @@ impl Control<'_> {
         layout: &Layout,
         client: &Rc<tokio::sync::Mutex<Client>>,
         values: &Arc<[u8]>,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), RunError> {
         let Some(root) = &held.root else { return Ok(()) };
         let mut chooser = values::ValueChooser::new(self.workload.dataset_value, values.len());
         let mut random = rand_xoshiro::rand_core::SeedableRng::seed_from_u64(self.workload.seed);
@@ -200,24 +184,22 @@ impl Control<'_> {
                 .collect();
         let observer = &mut *self.observer;
         let mut client = client.lock().await;
-        tokio::select! {
-            filled = root.prefill(&mut client, layout, &creating, value, |done, total| observer.prefill(done, total)) => Ok(filled?),
-            _ = self.signals.next() => Err(Halt::Signal),
-        }
+        let progress = |done, total| observer.prefill(done, total);
+        Ok(root.prefill(&mut client, layout, &creating, value, progress).await?)
     }
 
-    async fn arm(&mut self, held: &Held) -> Result<(), Halt> {
+    async fn arm(&mut self, held: &Held) -> Result<(), RunError> {
         let Some(engine) = &held.engine else { return Ok(()) };
         engine.arm_watches();
         let begun = Instant::now();
         while !engine.watches_are_armed() {
             if begun.elapsed() > ARM_LIMIT {
-                return Err(RunError::Watches(ARM_LIMIT.as_secs()).into());
+                return Err(RunError::Watches(ARM_LIMIT.as_secs()));
             }
             if engine.is_finished() {
                 break;
             }
-            self.pause().await?;
+            sleep(LOOK).await;
         }
         Ok(())
     }

@@ -24,13 +24,11 @@ const PIPELINE: usize = 1000;
 /// What our own nodes' data begin with.
 const MARK: &str = "quorumeter ";
 
-/// A run's root, claimed by this run.
+/// A run's root. What the run creates carries the run's mark, and [`Root::release`] removes what carries it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Root {
     /// Its path.
     pub path: String,
-    /// Nodes on the way to it that this run created, outermost first.
-    created: Vec<String>,
     run_id: String,
 }
 
@@ -91,13 +89,17 @@ pub fn root_path(chroot: &str, run_id: &str) -> String {
 }
 
 impl Root {
-    /// Creates the root and what is missing above it, and takes its lock.
-    pub async fn claim(client: &mut Client, chroot: &str, run_id: &str) -> Result<Root, RootError> {
-        let path = root_path(chroot, run_id);
-        let mut root = Root { path, created: Vec::new(), run_id: run_id.to_owned() };
+    /// The root that a run is to have below a chroot (empty for none). Nothing is created yet.
+    pub fn new(chroot: &str, run_id: &str) -> Root {
+        Root { path: root_path(chroot, run_id), run_id: run_id.to_owned() }
+    }
+
+    /// Creates the root and what is missing above it, and takes its lock. After an error, and also when this is
+    /// dropped half-way, [`Root::release`] removes what was created until then.
+    pub async fn claim(&self, client: &mut Client) -> Result<(), RootError> {
         let mut attempt = 0;
         // Another run that ends just now may remove the parent that both share.
-        while let Err(e) = root.create_way(client).await {
+        while let Err(e) = self.create_way(client).await {
             attempt += 1;
             if attempt == 5
                 || !matches!(&e, RootError::Refused { source, .. } if source.code() == Some(ErrorCode::NO_NODE))
@@ -105,26 +107,16 @@ impl Root {
                 return Err(e);
             }
         }
-        match root.take_hold(client).await {
-            Ok(()) => Ok(root),
-            Err(e) => {
-                root.remove_way(client).await?;
-                Err(e)
-            }
-        }
-    }
-
-    async fn take_hold(&self, client: &mut Client) -> Result<(), RootError> {
         self.take_lock(client).await?;
         self.create_own(client).await
     }
 
-    async fn create_way(&mut self, client: &mut Client) -> Result<(), RootError> {
+    async fn create_way(&self, client: &mut Client) -> Result<(), RootError> {
         let ends = self.path.match_indices('/').map(|(i, _)| i).skip(1).chain([self.path.len()]);
         for end in ends.collect::<Vec<_>>() {
             let path = &self.path[..end];
             match client.create(path, self.mark().as_bytes(), false).await {
-                Ok(_) => self.created.push(path.to_owned()),
+                Ok(_) => {}
                 Err(e) if e.code() == Some(ErrorCode::NODE_EXISTS) => {}
                 Err(source) => return Err(refused("create", path, source)),
             }
@@ -212,22 +204,21 @@ impl Root {
     }
 
     async fn release_once(&self, client: &mut Client, removed: &mut u64) -> Result<(), RootError> {
+        // The lock goes last: until then nobody else begins here.
         for name in [DATA, STREAMS, LOCK] {
-            remove_tree(client, format!("{}/{name}", self.path), removed).await?;
+            let path = format!("{}/{name}", self.path);
+            if self.is_ours(client, &path).await? {
+                remove_tree(client, path, removed).await?;
+            }
         }
-        self.remove_way(client).await
-    }
-
-    /// Removes the nodes on the way to the root that are empty and ours.
-    async fn remove_way(&self, client: &mut Client) -> Result<(), RootError> {
-        let lock = format!("{}/{LOCK}", self.path);
-        if let Ok((data, _)) = client.get(&lock).await
-            && owner(&data).as_deref() == Some(&self.run_id)
-        {
-            ignore_gone(client.delete(&lock).await)?;
-        }
-        for path in self.created.iter().rev() {
+        // The nodes on the way to the root that this run created: whatever is above another's is not ours.
+        let mut way = Some(self.path.as_str());
+        while let Some(path) = way.filter(|path| *path != "/") {
+            if !self.is_ours(client, path).await? {
+                break;
+            }
             ignore_gone(client.delete(path).await)?;
+            way = path::parent(path);
         }
         // The parent of all runs goes with the last of them.
         if path::parent(&self.path) == Some(DEFAULT_PARENT)
@@ -237,6 +228,15 @@ impl Root {
             ignore_gone(client.delete(DEFAULT_PARENT).await)?;
         }
         Ok(())
+    }
+
+    /// Whether there is a node that carries this run's mark. One that may not be read is another's.
+    async fn is_ours(&self, client: &mut Client, path: &str) -> Result<bool, ClientError> {
+        match client.get(path).await {
+            Ok((data, _)) => Ok(owner(&data).as_deref() == Some(&self.run_id)),
+            Err(e) if e.code().is_some() => Ok(false),
+            Err(e) => Err(e),
+        }
     }
 
     fn mark(&self) -> String {
