@@ -64,7 +64,7 @@ fn bytes_of(choices: &[Choice]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for choice in choices {
         with_request(choice, &mut |request| {
-            let place = OpCode::ALL.iter().position(|op| *op == request.op()).unwrap();
+            let place = OpCode::ALL.iter().position(|op| *op == request.op()).expect("it is known");
             bytes.push(place as u8);
             request.encode(&mut bytes);
         });
