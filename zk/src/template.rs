@@ -105,85 +105,109 @@ impl PathPattern {
     }
 }
 
-/// An encoded request with a pattern for its path.
+/// A request without data, encoded with a pattern for its path.
 #[derive(Debug, Clone)]
 pub struct Template {
     op: OpCode,
-    /// The record up to and including the path.
-    head: Vec<u8>,
-    /// Fields of the path, relative to the start of `head`.
-    fields: Vec<Field>,
-    /// The record behind the path, or behind the data.
+    head: Head,
+    /// The record behind the path.
     tail: Vec<u8>,
 }
 
 impl Template {
-    fn new(op: OpCode, path: &PathPattern, tail: Vec<u8>) -> Template {
-        let mut head = Vec::new();
-        put_string(&mut head, &path.text);
-        let offset = head.len() - path.text.len();
-        let fields = path.fields.iter().map(|f| Field { start: f.start + offset, width: f.width }).collect();
-        Template { op, head, fields, tail }
-    }
-
-    /// A request of a path alone: sync, getACL, getAllChildrenNumber.
+    /// A request of a path alone.
+    ///
+    /// # Panics
+    /// Unless `op` is sync, getACL or getAllChildrenNumber.
     pub fn plain(op: OpCode, path: &PathPattern) -> Template {
-        Template::new(op, path, Vec::new())
+        assert!(matches!(op, OpCode::SYNC | OpCode::GET_ACL | OpCode::GET_ALL_CHILDREN_NUMBER), "{op}");
+        Template { op, head: Head::new(path), tail: Vec::new() }
     }
 
-    /// A request of a path and a watch flag: exists, getData, getChildren, getChildren2.
+    /// A request of a path and a watch flag.
+    ///
+    /// # Panics
+    /// Unless `op` is exists, getData, getChildren or getChildren2.
     pub fn flagged(op: OpCode, path: &PathPattern, watch: bool) -> Template {
+        let has_flag =
+            matches!(op, OpCode::EXISTS | OpCode::GET_DATA | OpCode::GET_CHILDREN | OpCode::GET_CHILDREN2);
+        assert!(has_flag, "{op}");
         let mut tail = Vec::new();
         put_bool(&mut tail, watch);
-        Template::new(op, path, tail)
+        Template { op, head: Head::new(path), tail }
     }
 
-    /// A request of a path and an int: delete (version), addWatch (mode).
+    /// A request of a path and an int.
+    ///
+    /// # Panics
+    /// Unless `op` is delete (the int is a version), addWatch (a mode), checkWatches or removeWatches (a type).
     pub fn numbered(op: OpCode, path: &PathPattern, number: i32) -> Template {
+        let has_number =
+            matches!(op, OpCode::DELETE | OpCode::ADD_WATCH | OpCode::CHECK_WATCHES | OpCode::REMOVE_WATCHES);
+        assert!(has_number, "{op}");
         let mut tail = Vec::new();
         put_i32(&mut tail, number);
-        Template::new(op, path, tail)
+        Template { op, head: Head::new(path), tail }
     }
 
-    /// setData: to be written with data and the version at the end.
-    pub fn set_data(path: &PathPattern) -> Template {
-        let mut tail = Vec::new();
-        put_i32(&mut tail, -1);
-        Template::new(OpCode::SET_DATA, path, tail)
-    }
-
-    /// create: to be written with data.
-    pub fn create(op: OpCode, path: &PathPattern, acl: &[Acl<'_>], flags: i32) -> Template {
-        let mut tail = Vec::new();
-        List::from(acl).encode(&mut tail);
-        put_i32(&mut tail, flags);
-        Template::new(op, path, tail)
-    }
-
-    /// Appends the frame of a request without data.
+    /// Appends the frame of a request.
     #[inline]
     pub fn write(&self, out: &mut Vec<u8>, xid: i32, numbers: &[u64]) {
         let mark = frame::begin_request(out, xid, self.op);
-        self.write_head(out, numbers);
+        self.head.write(out, numbers);
         out.extend_from_slice(&self.tail);
         frame::end(out, mark);
     }
+}
 
-    /// Appends the frame of a request with data.
+/// A request with data, encoded with a pattern for its path.
+#[derive(Debug, Clone)]
+pub struct DataTemplate {
+    op: OpCode,
+    head: Head,
+    /// The record behind the data.
+    tail: Vec<u8>,
+}
+
+impl DataTemplate {
+    /// setData of any version.
+    pub fn set_data(path: &PathPattern) -> DataTemplate {
+        let mut tail = Vec::new();
+        put_i32(&mut tail, -1);
+        DataTemplate { op: OpCode::SET_DATA, head: Head::new(path), tail }
+    }
+
+    /// One of the creates without a time to live.
+    ///
+    /// # Panics
+    /// Unless `op` is create, create2 or createContainer.
+    pub fn create(op: OpCode, path: &PathPattern, acl: &[Acl<'_>], flags: i32) -> DataTemplate {
+        assert!(matches!(op, OpCode::CREATE | OpCode::CREATE2 | OpCode::CREATE_CONTAINER), "{op}");
+        let mut tail = Vec::new();
+        List::from(acl).encode(&mut tail);
+        put_i32(&mut tail, flags);
+        DataTemplate { op, head: Head::new(path), tail }
+    }
+
+    /// Appends the frame of a request.
     #[inline]
-    pub fn write_with_data(&self, out: &mut Vec<u8>, xid: i32, numbers: &[u64], data: &[u8]) {
+    pub fn write(&self, out: &mut Vec<u8>, xid: i32, numbers: &[u64], data: &[u8]) {
         let mark = frame::begin_request(out, xid, self.op);
-        self.write_head(out, numbers);
+        self.head.write(out, numbers);
         put_buffer(out, Some(data));
         out.extend_from_slice(&self.tail);
         frame::end(out, mark);
     }
 
     /// Appends the frame of a setData request that requires a version.
+    ///
+    /// # Panics
+    /// Unless the template is one of [`DataTemplate::set_data`].
     #[inline]
     pub fn write_versioned(&self, out: &mut Vec<u8>, xid: i32, numbers: &[u64], data: &[u8], version: i32) {
+        assert_eq!(self.op, OpCode::SET_DATA, "other requests have no version behind their data");
         let mark = frame::begin_request(out, xid, self.op);
-        self.write_head(out, numbers);
+        self.head.write(out, numbers);
         put_buffer(out, Some(data));
         put_i32(out, version);
         frame::end(out, mark);
@@ -193,15 +217,33 @@ impl Template {
     #[inline]
     pub fn write_multi_op(&self, out: &mut Vec<u8>, numbers: &[u64], data: &[u8]) {
         MultiOp::encode_header(self.op, out);
-        self.write_head(out, numbers);
+        self.head.write(out, numbers);
         put_buffer(out, Some(data));
         out.extend_from_slice(&self.tail);
     }
+}
+
+/// A record up to and including the path.
+#[derive(Debug, Clone)]
+struct Head {
+    bytes: Vec<u8>,
+    /// Fields of the path, relative to the start of `bytes`.
+    fields: Vec<Field>,
+}
+
+impl Head {
+    fn new(path: &PathPattern) -> Head {
+        let mut bytes = Vec::new();
+        put_string(&mut bytes, &path.text);
+        let offset = bytes.len() - path.text.len();
+        let fields = path.fields.iter().map(|f| Field { start: f.start + offset, width: f.width }).collect();
+        Head { bytes, fields }
+    }
 
     #[inline]
-    fn write_head(&self, out: &mut Vec<u8>, numbers: &[u64]) {
+    fn write(&self, out: &mut Vec<u8>, numbers: &[u64]) {
         let start = out.len();
-        out.extend_from_slice(&self.head);
+        out.extend_from_slice(&self.bytes);
         fill(out, start, &self.fields, numbers);
     }
 }
@@ -254,8 +296,8 @@ mod tests {
         Template::numbered(OpCode::DELETE, &pattern, -1).write(&mut out, 9, &numbers);
         assert_eq!(out, frame_of(&Request::Delete(VersionedPath { path: path.into(), version: -1 }), 9));
         out.clear();
-        let set = Template::set_data(&pattern);
-        set.write_with_data(&mut out, 9, &numbers, b"xyz");
+        let set = DataTemplate::set_data(&pattern);
+        set.write(&mut out, 9, &numbers, b"xyz");
         let request = |version| Request::SetData { path: path.into(), data: Some(b"xyz"), version };
         assert_eq!(out, frame_of(&request(-1), 9));
         out.clear();
@@ -263,8 +305,8 @@ mod tests {
         assert_eq!(out, frame_of(&request(4), 9));
         out.clear();
         let acl = [Acl::OPEN];
-        Template::create(OpCode::CREATE, &pattern, &acl, create_mode::EPHEMERAL)
-            .write_with_data(&mut out, 9, &numbers, b"");
+        DataTemplate::create(OpCode::CREATE, &pattern, &acl, create_mode::EPHEMERAL)
+            .write(&mut out, 9, &numbers, b"");
         let create = Create {
             path: path.into(),
             data: Some(b""),
@@ -275,8 +317,23 @@ mod tests {
     }
 
     #[test]
+    fn ops_of_another_shape_are_refused() {
+        let pattern = PathPattern::new("/a");
+        let taken = |make: &dyn Fn(OpCode)| {
+            let refused = OpCode::ALL
+                .iter()
+                .filter(|op| std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| make(**op))).is_err());
+            OpCode::ALL.len() - refused.count()
+        };
+        assert_eq!(taken(&|op| _ = Template::plain(op, &pattern)), 3);
+        assert_eq!(taken(&|op| _ = Template::flagged(op, &pattern, true)), 4);
+        assert_eq!(taken(&|op| _ = Template::numbered(op, &pattern, 1)), 4);
+        assert_eq!(taken(&|op| _ = DataTemplate::create(op, &pattern, &[], 0)), 3);
+    }
+
+    #[test]
     fn a_multi_of_templates_is_a_multi() {
-        let set = Template::set_data(&PathPattern::new("/{2}"));
+        let set = DataTemplate::set_data(&PathPattern::new("/{2}"));
         let mut out = Vec::new();
         let mark = frame::begin_request(&mut out, 1, OpCode::MULTI);
         set.write_multi_op(&mut out, &[1], b"a");

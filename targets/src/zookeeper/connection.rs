@@ -15,7 +15,7 @@ use quorumeter_zk::multi::{MultiOp, MultiResult};
 use quorumeter_zk::op::xid;
 use quorumeter_zk::reply::ReplyHeader;
 use quorumeter_zk::request::{Request, create_mode, watch_mode};
-use quorumeter_zk::template::{PathPattern, Template};
+use quorumeter_zk::template::{DataTemplate, PathPattern, Template};
 use quorumeter_zk::{Acl, ErrorCode, OpCode, Stat};
 
 use super::layout::{Dataset, Layout};
@@ -42,11 +42,11 @@ pub struct Templates {
     watch_always: Template,
     exists: Template,
     list: Template,
-    write: Template,
+    write: DataTemplate,
     sync: Template,
-    create: Template,
-    create_ephemeral: Template,
-    create_sequential: Template,
+    create: DataTemplate,
+    create_ephemeral: DataTemplate,
+    create_sequential: DataTemplate,
     delete: Template,
     delete_ephemeral: Template,
     delete_sequential: Template,
@@ -61,7 +61,7 @@ impl Templates {
         let ephemeral = layout.ephemeral_pattern(stream);
         let sequential = layout.sequential_pattern(stream);
         let sequential_stem = PathPattern::below(&layout.sequential_parent(stream), "/n-");
-        let create = |path, flags| Template::create(OpCode::CREATE, path, acl, flags);
+        let create = |path, flags| DataTemplate::create(OpCode::CREATE, path, acl, flags);
         Templates {
             dataset: layout.dataset,
             read: Template::flagged(OpCode::GET_DATA, &node, false),
@@ -69,7 +69,7 @@ impl Templates {
             watch_always: Template::numbered(OpCode::ADD_WATCH, &node, watch_mode::PERSISTENT),
             exists: Template::flagged(OpCode::EXISTS, &node, false),
             list: Template::flagged(OpCode::GET_CHILDREN2, &parent, false),
-            write: Template::set_data(&node),
+            write: DataTemplate::set_data(&node),
             sync: Template::plain(OpCode::SYNC, &node),
             create: create(&created, create_mode::PERSISTENT),
             create_ephemeral: create(&ephemeral, create_mode::EPHEMERAL),
@@ -372,25 +372,20 @@ impl<T: Copy> Connection<T> for ZooKeeperConnection<T> {
             Operation::Exists { key } => templates.exists.write(out, first_xid, &node(key)),
             Operation::List { key } => templates.list.write(out, first_xid, &node(key)[..1]),
             Operation::Write { key, value } => {
-                templates.write.write_with_data(out, first_xid, &node(key), piece(&self.values, value));
+                templates.write.write(out, first_xid, &node(key), piece(&self.values, value));
             }
             Operation::WriteCas { key, .. } => {
                 templates.read.write(out, first_xid, &node(key));
                 goes_on = true;
             }
             Operation::Create { serial, value } => {
-                templates.create.write_with_data(out, first_xid, &own(serial), piece(&self.values, value));
+                templates.create.write(out, first_xid, &own(serial), piece(&self.values, value));
             }
             Operation::CreateSequential { value } => {
-                templates.create_sequential.write_with_data(out, first_xid, &[], piece(&self.values, value));
+                templates.create_sequential.write(out, first_xid, &[], piece(&self.values, value));
             }
             Operation::CreateEphemeral { serial, value } => {
-                templates.create_ephemeral.write_with_data(
-                    out,
-                    first_xid,
-                    &own(serial),
-                    piece(&self.values, value),
-                );
+                templates.create_ephemeral.write(out, first_xid, &own(serial), piece(&self.values, value));
             }
             Operation::Delete { node: Created::Plain(serial) } => {
                 templates.delete.write(out, first_xid, &own(serial));
