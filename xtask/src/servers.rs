@@ -2,13 +2,13 @@
 //!
 //! Each is installed into a folder of its own in the cache, outside the checkout, so that every checkout on the
 //! machine uses the same one. It is built beside that folder, verified, stamped with its build files, and renamed:
-//! what is there is whole, and what has the right stamp is not built again.
+//! what is there is whole, and what has the right stamp and the right checksums is not built again.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use quorumeter_ensemble::launch::{self, zookeeper};
@@ -25,11 +25,19 @@ struct Server {
     needs: &'static [(&'static str, &'static str)],
     /// Builds it: from the folder with its build files, into an empty folder.
     build: fn(&Path, &Path) -> Result<(), String>,
+    /// Whether what was built is still whole: the same arguments.
+    check: fn(&Path, &Path) -> Result<(), String>,
 }
 
 static SERVERS: [Server; 2] = [
-    Server { name: "zookeeper", version: zookeeper::VERSION, needs: &MAVEN, build: fetch_jars },
-    Server { name: "hdrhistogram", version: "2.2.2", needs: &MAVEN, build: fetch_jars },
+    Server {
+        name: "zookeeper",
+        version: zookeeper::VERSION,
+        needs: &MAVEN,
+        build: fetch_jars,
+        check: check_jars,
+    },
+    Server { name: "hdrhistogram", version: "2.2.2", needs: &MAVEN, build: fetch_jars, check: check_jars },
 ];
 
 const MAVEN: [(&str, &str); 2] = [("java", "default-jre-headless"), ("mvn", "maven")];
@@ -105,9 +113,10 @@ impl Server {
         root().join("servers").join(self.name)
     }
 
+    /// Whether what is in the cache is what is pinned, and whole.
     fn is_installed(&self, dir: &Path) -> Result<bool, String> {
         let stamp = fs::read_to_string(dir.join(STAMP)).ok();
-        Ok(stamp == Some(build_files(&self.source())?))
+        Ok(stamp == Some(build_files(&self.source())?) && (self.check)(&self.source(), dir).is_ok())
     }
 
     fn install(&self, dir: &Path) -> Result<(), String> {
@@ -156,18 +165,29 @@ fn fetch_jars(source: &Path, target: &Path) -> Result<(), String> {
         .arg(source.join("pom.xml"))
         .arg("dependency:copy-dependencies")
         .arg(format!("-DoutputDirectory={}", lib.display())))?;
-    let sums = source.join("SHA256SUMS");
-    run(Command::new("sha256sum").args(["--check", "--strict", "--quiet"]).arg(&sums).current_dir(&lib))?;
+    check_jars(source, target)
+}
+
+/// Whether `lib` holds the files of `SHA256SUMS`, byte for byte, and no others.
+fn check_jars(source: &Path, target: &Path) -> Result<(), String> {
+    let (sums, lib) = (&source.join("SHA256SUMS"), &target.join("lib"));
+    let fetched = names_in(lib).map_err(|error| format!("{}: {error}", lib.display()))?;
+    run(Command::new("sha256sum")
+        .args(["--check", "--strict", "--quiet"])
+        .arg(sums)
+        .current_dir(lib)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null()))
+    .map_err(|_| format!("the files in {} are not those of {}", lib.display(), sums.display()))?;
     // sha256sum looks at the files of the list; a jar that is not in the list must not be there either.
-    let text = fs::read_to_string(&sums).map_err(|error| format!("{}: {error}", sums.display()))?;
+    let text = fs::read_to_string(sums).map_err(|error| format!("{}: {error}", sums.display()))?;
     let listed: BTreeSet<String> =
         text.lines().filter_map(|line| line.split_whitespace().nth(1)).map(str::to_owned).collect();
-    let fetched = names_in(&lib).map_err(|error| format!("{}: {error}", lib.display()))?;
     if fetched == listed {
         Ok(())
     } else {
         let surplus: Vec<&String> = fetched.difference(&listed).collect();
-        Err(format!("jars were fetched that {} does not list: {surplus:?}", sums.display()))
+        Err(format!("{} holds jars that {} does not list: {surplus:?}", lib.display(), sums.display()))
     }
 }
 
@@ -247,7 +267,8 @@ mod tests {
     #[test]
     fn an_installation_is_whole_or_not_there_and_replaces_an_older_one() {
         let cache = tempfile::tempdir().unwrap();
-        let server = |build| Server { name: "hdrhistogram", version: "0", needs: &[], build };
+        let check = |_: &Path, dir: &Path| if dir.join("bad").exists() { Err(String::new()) } else { Ok(()) };
+        let server = |build| Server { name: "hdrhistogram", version: "0", needs: &[], build, check };
         let works = server(|_, target| fs::write(target.join("new"), "").map_err(|error| error.to_string()));
         let fails = server(|_, target| {
             fs::write(target.join("half"), "").map_err(|error| error.to_string())?;
@@ -269,5 +290,30 @@ mod tests {
         works.install(&dir).unwrap();
         assert_eq!(names_in(&dir).unwrap(), ["new", "stamp"].map(str::to_owned).into());
         assert_eq!(names_in(cache.path()).unwrap().len(), 1);
+
+        // What was damaged since is not taken for an installation, and is replaced.
+        fs::write(dir.join("bad"), "").unwrap();
+        assert!(!works.is_installed(&dir).unwrap());
+        works.install(&dir).unwrap();
+        assert!(works.is_installed(&dir).unwrap());
+    }
+
+    #[test]
+    fn a_jar_that_is_changed_or_too_many_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let (source, target) = (folder.path().join("source"), folder.path().join("target"));
+        fs::create_dir_all(&source).unwrap();
+        fs::create_dir_all(target.join("lib")).unwrap();
+        // sha256 of nothing.
+        let sum = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  a.jar\n";
+        fs::write(source.join("SHA256SUMS"), sum).unwrap();
+        assert!(check_jars(&source, &target).is_err(), "it is missing");
+        fs::write(target.join("lib/a.jar"), "").unwrap();
+        check_jars(&source, &target).unwrap();
+        fs::write(target.join("lib/b.jar"), "").unwrap();
+        assert!(check_jars(&source, &target).unwrap_err().contains("b.jar"));
+        fs::remove_file(target.join("lib/b.jar")).unwrap();
+        fs::write(target.join("lib/a.jar"), "x").unwrap();
+        assert!(check_jars(&source, &target).is_err(), "it is changed");
     }
 }
