@@ -157,6 +157,8 @@ impl Null {
                 MultiOp::Check(_) => MultiResult::Check,
                 MultiOp::GetData { .. } => MultiResult::GetData { data: Some(&self.value), stat },
                 MultiOp::GetChildren { .. } => MultiResult::GetChildren { children: List::default() },
+                // ClickHouse Keeper's own, which are not answered as requests either.
+                _ => return None,
             };
             result.encode(out);
         }

@@ -9,14 +9,15 @@
 //! failing one, the failing one's code, and −2 for those behind it.
 //!
 //! Upstream's results with an error have the type −1 and a record with the code. ClickHouse Keeper has results
-//! of other types with an error, too, and then there is no record (`ZooKeeperMultiResponse::readImpl`).
+//! of other types with an error, too, and then there is no record (`ZooKeeperMultiResponse::readImpl`). It also has ops
+//! of its own in a multi, and more of upstream's in a multiRead.
 
 use std::borrow::Cow;
 
 use crate::error::ErrorCode;
 use crate::jute::{DecodeError, Item, List, Reader, put_bool, put_buffer, put_i32, put_i64, put_string};
 use crate::op::OpCode;
-use crate::request::{Create, VersionedPath};
+use crate::request::{Create, VersionedPath, WatchedPath};
 use crate::stat::Stat;
 
 /// One op of a multi or multiRead.
@@ -32,6 +33,11 @@ pub enum MultiOp<'a> {
     Check(VersionedPath<'a>),
     GetData { path: Cow<'a, str>, watch: bool },
     GetChildren { path: Cow<'a, str>, watch: bool },
+    KeeperCheckNotExists(VersionedPath<'a>),
+    KeeperCheckStat { path: VersionedPath<'a>, stat: Stat },
+    KeeperExists(WatchedPath<'a>),
+    KeeperGetChildren2(WatchedPath<'a>),
+    KeeperFilteredList { path: WatchedPath<'a>, kind: u8 },
 }
 
 /// The result of one op of a multi or multiRead.
@@ -57,6 +63,19 @@ pub enum MultiResult<'a> {
     },
     GetChildren {
         children: List<'a, Cow<'a, str>>,
+    },
+    KeeperCheckNotExists,
+    KeeperCheckStat,
+    KeeperExists {
+        stat: Stat,
+    },
+    KeeperGetChildren2 {
+        children: List<'a, Cow<'a, str>>,
+        stat: Stat,
+    },
+    KeeperFilteredList {
+        children: List<'a, Cow<'a, str>>,
+        stat: Stat,
     },
     /// The op failed, or was not looked at, or (code 0) would have succeeded. Read from a header with an error
     /// alone (ClickHouse Keeper), it is encoded in upstream's form.
@@ -101,6 +120,11 @@ impl<'a> MultiOp<'a> {
             MultiOp::Check(_) => OpCode::CHECK,
             MultiOp::GetData { .. } => OpCode::GET_DATA,
             MultiOp::GetChildren { .. } => OpCode::GET_CHILDREN,
+            MultiOp::KeeperCheckNotExists(_) => OpCode::KEEPER_CHECK_NOT_EXISTS,
+            MultiOp::KeeperCheckStat { .. } => OpCode::KEEPER_CHECK_STAT,
+            MultiOp::KeeperExists(_) => OpCode::EXISTS,
+            MultiOp::KeeperGetChildren2(_) => OpCode::GET_CHILDREN2,
+            MultiOp::KeeperFilteredList { .. } => OpCode::KEEPER_FILTERED_LIST,
         }
     }
 
@@ -189,6 +213,16 @@ impl<'a> Item<'a> for MultiOp<'a> {
             OpCode::GET_CHILDREN => {
                 MultiOp::GetChildren { path: input.string("path")?, watch: input.bool("watch flag")? }
             }
+            OpCode::KEEPER_CHECK_NOT_EXISTS => MultiOp::KeeperCheckNotExists(VersionedPath::decode(input)?),
+            OpCode::KEEPER_CHECK_STAT => {
+                MultiOp::KeeperCheckStat { path: VersionedPath::decode(input)?, stat: Stat::decode(input)? }
+            }
+            OpCode::EXISTS => MultiOp::KeeperExists(WatchedPath::decode(input)?),
+            OpCode::GET_CHILDREN2 => MultiOp::KeeperGetChildren2(WatchedPath::decode(input)?),
+            OpCode::KEEPER_FILTERED_LIST => MultiOp::KeeperFilteredList {
+                path: WatchedPath::decode(input)?,
+                kind: input.u8("list type")?,
+            },
             other => return Err(DecodeError::Value { what: "multi op code", value: other.0 }),
         })
     }
@@ -203,7 +237,9 @@ impl<'a> Item<'a> for MultiOp<'a> {
                 create.encode(out);
                 put_i64(out, *ttl_ms);
             }
-            MultiOp::Delete(path) | MultiOp::Check(path) => path.encode(out),
+            MultiOp::Delete(path) | MultiOp::Check(path) | MultiOp::KeeperCheckNotExists(path) => {
+                path.encode(out);
+            }
             MultiOp::SetData { path, data, version } => {
                 put_string(out, path);
                 put_buffer(out, *data);
@@ -212,6 +248,15 @@ impl<'a> Item<'a> for MultiOp<'a> {
             MultiOp::GetData { path, watch } | MultiOp::GetChildren { path, watch } => {
                 put_string(out, path);
                 put_bool(out, *watch);
+            }
+            MultiOp::KeeperCheckStat { path, stat } => {
+                path.encode(out);
+                stat.encode(out);
+            }
+            MultiOp::KeeperExists(path) | MultiOp::KeeperGetChildren2(path) => path.encode(out),
+            MultiOp::KeeperFilteredList { path, kind } => {
+                path.encode(out);
+                out.push(*kind);
             }
         }
     }
@@ -235,6 +280,17 @@ impl<'a> Item<'a> for MultiResult<'a> {
                 MultiResult::GetData { data: input.buffer("data")?, stat: Stat::decode(input)? }
             }
             OpCode::GET_CHILDREN => MultiResult::GetChildren { children: input.list("children")? },
+            OpCode::KEEPER_CHECK_NOT_EXISTS => MultiResult::KeeperCheckNotExists,
+            OpCode::KEEPER_CHECK_STAT => MultiResult::KeeperCheckStat,
+            OpCode::EXISTS => MultiResult::KeeperExists { stat: Stat::decode(input)? },
+            OpCode::GET_CHILDREN2 => MultiResult::KeeperGetChildren2 {
+                children: input.list("children")?,
+                stat: Stat::decode(input)?,
+            },
+            OpCode::KEEPER_FILTERED_LIST => MultiResult::KeeperFilteredList {
+                children: input.list("children")?,
+                stat: Stat::decode(input)?,
+            },
             OpCode::ERROR => MultiResult::Error(ErrorCode(input.i32("error")?)),
             other => return Err(DecodeError::Value { what: "multi result code", value: other.0 }),
         })
@@ -249,6 +305,11 @@ impl<'a> Item<'a> for MultiResult<'a> {
             MultiResult::Check => (OpCode::CHECK, 0),
             MultiResult::GetData { .. } => (OpCode::GET_DATA, 0),
             MultiResult::GetChildren { .. } => (OpCode::GET_CHILDREN, 0),
+            MultiResult::KeeperCheckNotExists => (OpCode::KEEPER_CHECK_NOT_EXISTS, 0),
+            MultiResult::KeeperCheckStat => (OpCode::KEEPER_CHECK_STAT, 0),
+            MultiResult::KeeperExists { .. } => (OpCode::EXISTS, 0),
+            MultiResult::KeeperGetChildren2 { .. } => (OpCode::GET_CHILDREN2, 0),
+            MultiResult::KeeperFilteredList { .. } => (OpCode::KEEPER_FILTERED_LIST, 0),
             MultiResult::Error(code) => (OpCode::ERROR, code.0),
         };
         MultiHeader { op, done: false, err }.encode(out);
@@ -258,13 +319,21 @@ impl<'a> Item<'a> for MultiResult<'a> {
                 put_string(out, path);
                 stat.encode(out);
             }
-            MultiResult::Delete | MultiResult::Check => {}
-            MultiResult::SetData { stat } => stat.encode(out),
+            MultiResult::Delete
+            | MultiResult::Check
+            | MultiResult::KeeperCheckNotExists
+            | MultiResult::KeeperCheckStat => {}
+            MultiResult::SetData { stat } | MultiResult::KeeperExists { stat } => stat.encode(out),
             MultiResult::GetData { data, stat } => {
                 put_buffer(out, *data);
                 stat.encode(out);
             }
             MultiResult::GetChildren { children } => children.encode(out),
+            MultiResult::KeeperGetChildren2 { children, stat }
+            | MultiResult::KeeperFilteredList { children, stat } => {
+                children.encode(out);
+                stat.encode(out);
+            }
             MultiResult::Error(code) => put_i32(out, code.0),
         }
     }

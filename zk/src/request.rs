@@ -114,6 +114,7 @@ pub enum Request<'a> {
     Check(VersionedPath<'a>),
     Multi(List<'a, MultiOp<'a>>),
     MultiRead(List<'a, MultiOp<'a>>),
+    /// Upstream's form. ClickHouse Keeper's has an int for a version, and is not made here.
     Reconfig {
         joining: Option<Cow<'a, str>>,
         leaving: Option<Cow<'a, str>>,
@@ -408,11 +409,11 @@ impl<'a> Create<'a> {
 }
 
 impl<'a> WatchedPath<'a> {
-    fn decode(input: &mut Reader<'a>) -> Result<Self, DecodeError> {
+    pub(crate) fn decode(input: &mut Reader<'a>) -> Result<Self, DecodeError> {
         Ok(WatchedPath { path: input.string(PATH)?, watch: input.bool("watch flag")? })
     }
 
-    fn encode(&self, out: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         put_string(out, &self.path);
         put_bool(out, self.watch);
     }

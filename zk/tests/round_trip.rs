@@ -119,6 +119,11 @@ impl Parts {
             MultiOp::Check(self.versioned()),
             MultiOp::GetData { path: self.path(), watch: self.flag },
             MultiOp::GetChildren { path: self.path(), watch: self.flag },
+            MultiOp::KeeperCheckNotExists(self.versioned()),
+            MultiOp::KeeperCheckStat { path: self.versioned(), stat: self.stats[0] },
+            MultiOp::KeeperExists(self.watched()),
+            MultiOp::KeeperGetChildren2(self.watched()),
+            MultiOp::KeeperFilteredList { path: self.watched(), kind: self.int as u8 },
         ]
     }
 
@@ -132,6 +137,11 @@ impl Parts {
             MultiResult::Check,
             MultiResult::GetData { data: self.data(), stat },
             MultiResult::GetChildren { children: List::from(&self.names[..]) },
+            MultiResult::KeeperCheckNotExists,
+            MultiResult::KeeperCheckStat,
+            MultiResult::KeeperExists { stat },
+            MultiResult::KeeperGetChildren2 { children: List::from(&self.names[..]), stat },
+            MultiResult::KeeperFilteredList { children: List::from(&self.names[..]), stat },
             MultiResult::Error(ErrorCode(self.int)),
         ]
     }

@@ -459,7 +459,13 @@ fn first_path(op: OpCode, mut record: Reader<'_>) -> Option<String> {
                 | MultiOp::Create2(create)
                 | MultiOp::CreateContainer(create)
                 | MultiOp::CreateTtl { create, .. } => create.path,
-                MultiOp::Delete(path) | MultiOp::Check(path) => path.path,
+                MultiOp::Delete(path)
+                | MultiOp::Check(path)
+                | MultiOp::KeeperCheckNotExists(path)
+                | MultiOp::KeeperCheckStat { path, .. } => path.path,
+                MultiOp::KeeperExists(path)
+                | MultiOp::KeeperGetChildren2(path)
+                | MultiOp::KeeperFilteredList { path, .. } => path.path,
                 MultiOp::SetData { path, .. }
                 | MultiOp::GetData { path, .. }
                 | MultiOp::GetChildren { path, .. } => path,

@@ -251,8 +251,8 @@ pub enum MultiKind {
 
 impl MultiKind {
     /// Looks at the ops as upstream does when it reads the request (`MultiOperationRecord.deserialize`):
-    /// `MARSHALLINGERROR` for a mixture, and for a create of a mode that does not exist or takes a time to
-    /// live.
+    /// `MARSHALLINGERROR` for a mixture, for a create of a mode that does not exist or takes a time to live, and
+    /// for ops that it does not have there.
     pub fn of(ops: &List<'_, MultiOp<'_>>) -> Result<MultiKind, ErrorCode> {
         let mut kind = MultiKind::Empty;
         for op in ops.iter() {
@@ -263,6 +263,11 @@ impl MultiKind {
                 {
                     return Err(ErrorCode::MARSHALLING_ERROR);
                 }
+                MultiOp::KeeperCheckNotExists(_)
+                | MultiOp::KeeperCheckStat { .. }
+                | MultiOp::KeeperExists(_)
+                | MultiOp::KeeperGetChildren2(_)
+                | MultiOp::KeeperFilteredList { .. } => return Err(ErrorCode::MARSHALLING_ERROR),
                 _ => MultiKind::Writes,
             };
             if kind != MultiKind::Empty && kind != next {
@@ -293,7 +298,13 @@ fn multi_op<'a>(view: &impl View, asker: Asker<'_>, op: MultiOp<'a>) -> Result<P
         MultiOp::Delete(request) => delete(view, asker, request.path, request.version),
         MultiOp::SetData { path, data, version } => set_data(view, asker, path, data, version),
         MultiOp::Check(request) => check(view, asker, &request.path, request.version),
-        MultiOp::GetData { .. } | MultiOp::GetChildren { .. } => Err(ErrorCode::MARSHALLING_ERROR),
+        MultiOp::GetData { .. }
+        | MultiOp::GetChildren { .. }
+        | MultiOp::KeeperCheckNotExists(_)
+        | MultiOp::KeeperCheckStat { .. }
+        | MultiOp::KeeperExists(_)
+        | MultiOp::KeeperGetChildren2(_)
+        | MultiOp::KeeperFilteredList { .. } => Err(ErrorCode::MARSHALLING_ERROR),
     }
 }
 
