@@ -8,7 +8,7 @@ mod error;
 mod load;
 mod prepare;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -115,6 +115,8 @@ pub fn run(options: RunOptions, observer: &mut dyn Observer) -> Result<Finished,
             aborts: aborts.into_iter().map(|gate| Brake { gate, violated_since_ns: None }).collect(),
             observer,
             begun: Vec::new(),
+            untold: VecDeque::new(),
+            shown_ns: 0,
         };
         control.drive(Signals::new()?).await
     });

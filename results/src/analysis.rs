@@ -79,7 +79,7 @@ pub fn analyse(record: &RecordReader) -> Result<Analysis, ReadError> {
     let latencies = Latencies::read(record)?;
 
     let manifest = record.manifest();
-    let window = timeline.window(tally.end_ns);
+    let window = timeline.window(tally.measured_end_ns());
     let window_ns = window.map_or(0, Window::length_ns);
     let accounts = accounting::accounts(&tally, timeline.ended);
     let keys = op_keys(manifest, &tally);

@@ -158,6 +158,11 @@ impl Tally {
         Ok(tally)
     }
 
+    /// The end of the last interval of the measured window; 0 when there is none.
+    pub(crate) fn measured_end_ns(&self) -> u64 {
+        self.intervals.iter().map(|interval| interval.end_ns).max().unwrap_or(0)
+    }
+
     fn op(&mut self, line: OpLine) {
         let ok = if line.op == WATCH_DELIVERY { 0 } else { line.ok };
         self.interval(line.during, line.interval, line.start_ns, line.end_ns, ok);

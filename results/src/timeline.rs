@@ -82,11 +82,12 @@ impl Timeline {
         self.phases.iter().find(|(p, _)| *p == phase).map(|(_, t_ns)| *t_ns)
     }
 
-    /// The measured window as it was: up to the drain, or as far as the intervals reach when there was none.
-    pub(crate) fn window(&self, intervals_end_ns: u64) -> Option<Window> {
+    /// The measured window as it was: up to the drain, and no further than its intervals reach. What a run that died
+    /// did after the last of them is not known, and no time to divide by.
+    pub(crate) fn window(&self, measured_end_ns: u64) -> Option<Window> {
         let start_ns = self.start_of(Phase::Measure)?;
-        let end_ns = self.start_of(Phase::Drain).unwrap_or(intervals_end_ns).max(start_ns);
-        Some(Window { start_ns, end_ns })
+        let drain_ns = self.start_of(Phase::Drain).unwrap_or(u64::MAX);
+        Some(Window { start_ns, end_ns: drain_ns.min(measured_end_ns).max(start_ns) })
     }
 }
 
@@ -124,8 +125,15 @@ mod tests {
             (9, phase(Phase::Drain)),
             (12, EventKind::End),
         ]);
-        assert_eq!(whole.window(11), Some(Window { start_ns: 5, end_ns: 9 }));
+        assert_eq!(whole.window(9), Some(Window { start_ns: 5, end_ns: 9 }));
         assert!(whole.ended);
+    }
+
+    #[test]
+    fn a_drain_that_was_planned_makes_no_window() {
+        let failed = timeline([(5, phase(Phase::Measure)), (30, phase(Phase::Drain))]);
+        assert_eq!(failed.window(9), Some(Window { start_ns: 5, end_ns: 9 }));
+        assert_eq!(failed.window(0), Some(Window { start_ns: 5, end_ns: 5 }));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The thread that runs a run: what it holds, and how that is given back whatever happens.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::mpsc::Receiver;
@@ -44,8 +45,12 @@ pub(super) struct Control<'o> {
     pub(super) manifest: Manifest,
     pub(super) aborts: Vec<Brake>,
     pub(super) observer: &'o mut dyn Observer,
-    /// Phases that have begun.
+    /// Phases of the load that have begun.
     pub(super) begun: Vec<Phase>,
+    /// Those that the observer has not been told of: the intervals before them come first.
+    pub(super) untold: VecDeque<(u64, Phase)>,
+    /// How far the observer has seen the load.
+    pub(super) shown_ns: u64,
 }
 
 /// What is to be given back at the end.
@@ -174,6 +179,13 @@ impl Control<'_> {
         if !self.begun.contains(&phase) {
             self.begun.push(phase);
             let _ = self.record().event(&Event { t_ns, kind: EventKind::Phase { phase } });
+            self.untold.push_back((t_ns, phase));
+        }
+    }
+
+    /// Tells the observer of the phases that have begun by `t_ns`.
+    pub(super) fn announce(&mut self, t_ns: u64) {
+        while let Some((_, phase)) = self.untold.pop_front_if(|(begun_ns, _)| *begun_ns <= t_ns) {
             self.observer.phase(phase, "");
         }
     }

@@ -25,6 +25,7 @@ impl Control<'_> {
     pub(super) async fn load(&mut self, held: &mut Held, signals: &mut Signals) -> Result<(), RunError> {
         let (Some(engine), Some(live)) = (held.engine.take(), held.live.take()) else { return Ok(()) };
         let start_ns = self.clock.now_ns() + LEAD_NS;
+        self.shown_ns = start_ns;
         engine.begin(start_ns);
         let result = self.watch_load(&engine, &live, held, signals, start_ns).await;
         if result.is_err() {
@@ -32,6 +33,7 @@ impl Control<'_> {
         }
         let finished = engine.finish();
         self.show(&live, start_ns);
+        self.announce(u64::MAX);
         result?;
         Ok(finished?)
     }
@@ -47,7 +49,6 @@ impl Control<'_> {
         let mut samples = interval(SAMPLE_PERIOD);
         let mut stopped = false;
         let mut died = false;
-        self.begin_phase_at(start_ns, Phase::Warmup);
         while !engine.is_finished() {
             tokio::select! {
                 () = sleep(LOOK) => {}
@@ -66,11 +67,10 @@ impl Control<'_> {
                 }
             }
             let now_ns = self.clock.now_ns();
-            if now_ns >= engine.measure_ns() {
-                self.begin_phase_at(engine.measure_ns(), Phase::Measure);
-            }
-            if now_ns >= engine.end_ns() {
-                self.begin_phase_at(engine.end_ns(), Phase::Drain);
+            for (t_ns, phase) in phases(engine, start_ns) {
+                if now_ns >= t_ns {
+                    self.begin_phase_at(t_ns, phase);
+                }
             }
             if let Some(broken) = self.show(live, start_ns).filter(|_| !stopped) {
                 stopped = true;
@@ -85,8 +85,13 @@ impl Control<'_> {
                 engine.end_early(self.clock.now_ns() + LEAD_NS);
             }
         }
-        self.begin_phase_at(engine.measure_ns(), Phase::Measure);
-        self.begin_phase_at(engine.end_ns(), Phase::Drain);
+        // An engine that failed ends before its time: a window that has begun ends with it.
+        let now_ns = self.clock.now_ns();
+        if now_ns >= engine.measure_ns() {
+            for (t_ns, phase) in phases(engine, start_ns) {
+                self.begin_phase_at(t_ns.min(now_ns), phase);
+            }
+        }
         Ok(())
     }
 
@@ -112,9 +117,11 @@ impl Control<'_> {
             }) else {
                 continue;
             };
+            self.announce(from_ns);
             let elapsed_s = to_ns.saturating_sub(start_ns) as f64 / 1e9;
             let planned_s = self.workload.scheduled_ns() as f64 / 1e9;
             self.observer.interval(&Numbers::of(&lines), elapsed_s, planned_s);
+            self.shown_ns = to_ns;
             let grace_ns = self.workload.file.abort.grace.0;
             for brake in &mut self.aborts {
                 match brake.gate.holds_in_interval(&lines) {
@@ -130,6 +137,12 @@ impl Control<'_> {
                 }
             }
         }
+        self.announce(self.shown_ns);
         broken
     }
+}
+
+/// The phases of the load and when they begin, as things stand.
+fn phases(engine: &Engine, start_ns: u64) -> [(u64, Phase); 3] {
+    [(start_ns, Phase::Warmup), (engine.measure_ns(), Phase::Measure), (engine.end_ns(), Phase::Drain)]
 }

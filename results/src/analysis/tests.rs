@@ -296,6 +296,22 @@ fn a_killed_run_is_an_error_that_says_how_far_it_got() {
 }
 
 #[test]
+fn the_rate_of_a_run_that_failed_is_over_what_was_measured() {
+    let mut run = run();
+    // Second 2 was never written, and the drain is noted at the end as planned.
+    run.events = vec![phase(0, Phase::Warmup), phase(1, Phase::Measure), phase(31, Phase::Drain)];
+    run.lines.retain(|line| match line {
+        IntervalLine::Op(line) => line.interval < 2,
+        IntervalLine::Stream(line) => line.interval < 2,
+        IntervalLine::Generator(line) => line.interval < 2,
+        _ => false,
+    });
+    let analysis = run.analyse();
+    assert_eq!(analysis.window, Some(Window { start_ns: S, end_ns: 2 * S }));
+    assert_eq!((analysis.summary.measured_s, analysis.summary.ops["app.read"].rate), (1.0, 90.0));
+}
+
+#[test]
 fn a_run_without_a_measured_window_is_inconclusive() {
     let mut run = run();
     run.events = vec![phase(0, Phase::Connect), Event { t_ns: S, kind: EventKind::End }];
