@@ -7,6 +7,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use quorumeter_zk::connect::{ConnectRequest, ConnectResponse, PASSWORD_LEN};
 use quorumeter_zk::four_letter::{IMOK, Mntr, Mode, Srvr, write_isro};
@@ -20,7 +21,7 @@ use quorumeter_zk::tree::consumes_zxid;
 use quorumeter_zk::{ErrorCode, OpCode, Stat};
 use tokio::time::Instant;
 
-use crate::serving::{self, Limits, Running, Service, WireId, Wires};
+use crate::serving::{self, Limits, REPLY_LEN_MAX, Running, Service, WireId, Wires};
 
 /// How a null server is set up.
 #[derive(Debug, Clone)]
@@ -59,6 +60,10 @@ pub fn start(options: &Options) -> io::Result<Running> {
     serving::start("null", options.address, Limits::default(), move |_| Null::new(value_len))
 }
 
+/// The longest timeout that is granted: that of a member with the default `tickTime`. A connection that is silent for
+/// longer than its own is closed: its peer may be gone without a word.
+const TIMEOUT_MAX_MS: i32 = 40_000;
+
 struct Null {
     zxid: i64,
     sessions: i64,
@@ -81,23 +86,26 @@ impl Null {
         Null { zxid: 1, sessions: 0, requests: 0, data, stat: record, value }
     }
 
-    fn handshake(&mut self, body: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    /// Appends the answer to a handshake, and returns the timeout that it grants, milliseconds.
+    fn handshake(&mut self, body: &[u8], out: &mut Vec<u8>) -> Option<u32> {
         let request = ConnectRequest::decode(body).ok()?;
         self.sessions += 1;
+        let timeout_ms = request.timeout_ms.clamp(1, TIMEOUT_MAX_MS);
         ConnectResponse {
             protocol_version: 0,
-            timeout_ms: request.timeout_ms.max(1),
+            timeout_ms,
             session_id: if request.session_id == 0 { self.sessions } else { request.session_id },
             password: Some(&[0; PASSWORD_LEN]),
             read_only: request.read_only.map(|_| false),
         }
         .encode_frame(out);
-        Some(())
+        Some(timeout_ms.unsigned_abs())
     }
 
-    /// Appends the answer; `None` when the connection is to be closed.
+    /// Appends the answer, and returns whether the connection goes on; `None` when there is none, and what was
+    /// appended is half of one.
     #[inline]
-    fn answer(&mut self, body: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    fn answer(&mut self, body: &[u8], out: &mut Vec<u8>) -> Option<bool> {
         let mut input = Reader::new(body);
         let header = RequestHeader::decode(&mut input).ok()?;
         if consumes_zxid(header.op) {
@@ -137,15 +145,16 @@ impl Null {
                 out.truncate(mark);
                 let err = if op == OpCode::CLOSE_SESSION { ErrorCode::OK } else { ErrorCode::UNIMPLEMENTED };
                 ReplyHeader { xid, zxid: self.zxid, err }.encode_frame(out);
-                return None;
+                return Some(false);
             }
         }
         frame::end(out, mark);
-        Some(())
+        Some(true)
     }
 
     fn answer_multi(&self, input: &mut Reader<'_>, out: &mut Vec<u8>) -> Option<()> {
         let stat = Stat { data_length: self.value.len() as i32, ..Stat::default() };
+        let start = out.len();
         for op in MultiOp::decode_list(input).ok()?.iter() {
             let result = match op {
                 MultiOp::Create(create) => MultiResult::Create { path: create.path },
@@ -157,10 +166,20 @@ impl Null {
                 MultiOp::Check(_) => MultiResult::Check,
                 MultiOp::GetData { .. } => MultiResult::GetData { data: Some(&self.value), stat },
                 MultiOp::GetChildren { .. } => MultiResult::GetChildren { children: List::default() },
-                // ClickHouse Keeper's own, which are not answered as requests either.
-                _ => return None,
+                MultiOp::KeeperCheckNotExists(_) => MultiResult::KeeperCheckNotExists,
+                MultiOp::KeeperCheckStat { .. } => MultiResult::KeeperCheckStat,
+                MultiOp::KeeperExists(_) => MultiResult::KeeperExists { stat },
+                MultiOp::KeeperGetChildren2(_) => {
+                    MultiResult::KeeperGetChildren2 { children: List::default(), stat }
+                }
+                MultiOp::KeeperFilteredList { .. } => {
+                    MultiResult::KeeperFilteredList { children: List::default(), stat }
+                }
             };
             result.encode(out);
+            if out.len() - start > REPLY_LEN_MAX {
+                return None;
+            }
         }
         MultiOp::encode_end(out);
         Some(())
@@ -211,14 +230,22 @@ impl Service for Null {
     fn frame(&mut self, wires: &mut Wires<()>, id: WireId, body: &[u8]) {
         self.requests += 1;
         let Some(wire) = wires.get_mut(id) else { return };
-        let is_answered = if wire.is_established {
-            self.answer(body, &mut wire.out)
-        } else {
+        let mark = wire.out.len();
+        if !wire.is_established {
             wire.is_established = true;
-            self.handshake(body, &mut wire.out)
-        };
-        if is_answered.is_none() {
-            wires.close(id);
+            match self.handshake(body, &mut wire.out) {
+                Some(timeout_ms) => wire.idle_limit = Some(Duration::from_millis(timeout_ms.into())),
+                None => wires.close(id),
+            }
+            return;
+        }
+        match self.answer(body, &mut wire.out) {
+            Some(true) => {}
+            Some(false) => wires.close(id),
+            None => {
+                wire.out.truncate(mark);
+                wires.close(id);
+            }
         }
     }
 

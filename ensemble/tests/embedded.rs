@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use quorumeter_ensemble::{Running, embedded};
 use quorumeter_zk::connect::{ConnectResponse, PASSWORD_LEN};
 use quorumeter_zk::four_letter::{self, Mntr, Mode, Srvr};
+use quorumeter_zk::multi::MultiOp;
 use quorumeter_zk::reply::Reply;
 use quorumeter_zk::request::{
     Create, Request, SetWatches, VersionedPath, WatchedPath, create_mode, watch_mode,
@@ -359,6 +360,46 @@ fn a_frame_beyond_the_limit_closes_the_connection() {
     // The server stops reading in the middle.
     let _ = raw.stream.write_all(&out);
     assert!(raw.is_closed());
+}
+
+#[test]
+fn a_reply_beyond_its_bound_closes_the_connection_and_hurts_nobody_else() {
+    let server = start();
+    let mut good = Raw::connect(server.address());
+    good.create("/big", &vec![7; 1_000_000], 0);
+    let ops = vec![MultiOp::GetData { path: "/big".into(), watch: false }; 2_500];
+    let mut greedy = Raw::connect(server.address());
+    let answer = greedy.call(&Request::MultiRead((&ops[..60]).into()));
+    let Reply::Multi(results) = answer.reply(OpCode::MULTI_READ) else { panic!() };
+    assert_eq!(results.len(), 60);
+    // 45 kB that ask for 2.5 GB.
+    greedy.send(&Request::MultiRead((&ops[..]).into()));
+    assert!(greedy.is_closed());
+    assert_eq!(good.get("/big", false).header.err, ErrorCode::OK);
+}
+
+#[test]
+fn lists_of_names_have_the_same_bound() {
+    let server = start();
+    let mut raw = Raw::connect(server.address());
+    let name = "n".repeat(1_000_000);
+    raw.create("/p", b"", 0);
+    for n in 0..70 {
+        raw.create(&format!("/p/{name}{n}"), b"", create_mode::EPHEMERAL);
+    }
+    let path = || "/p".into();
+    let ops = [MultiOp::GetChildren { path: path(), watch: false }];
+    for request in [
+        Request::GetChildren(watch("/p")),
+        Request::GetChildren2(watch("/p")),
+        Request::GetEphemerals { prefix: path() },
+        Request::MultiRead((&ops[..]).into()),
+    ] {
+        raw.send(&request);
+        assert!(raw.is_closed(), "{request:?}");
+        assert!(raw.reconnect(server.address()).unwrap());
+        assert_eq!(raw.get("/p", false).header.err, ErrorCode::OK);
+    }
 }
 
 #[test]

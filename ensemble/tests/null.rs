@@ -2,6 +2,8 @@
 
 mod raw;
 
+use std::time::{Duration, Instant};
+
 use quorumeter_ensemble::null;
 use quorumeter_zk::four_letter::{Mntr, Srvr};
 use quorumeter_zk::multi::{MultiOp, MultiResult};
@@ -87,4 +89,36 @@ fn every_request_gets_a_reply_of_its_shape() {
     raw.send_record(1, OpCode(4711), &[]).unwrap();
     assert_eq!(raw.answer().unwrap().unwrap().header.err, ErrorCode::UNIMPLEMENTED);
     assert!(raw.is_closed());
+}
+
+#[test]
+fn a_connection_that_is_silent_for_longer_than_its_timeout_is_closed() {
+    let server = null::start(&null::Options::default()).unwrap();
+    let mut good = Raw::connect(server.address());
+    let begin = Instant::now();
+    let mut silent = Raw::connect_for(server.address(), 50);
+    assert_eq!(silent.timeout_ms, 50);
+    assert!(silent.is_closed());
+    assert!(begin.elapsed() >= Duration::from_millis(50), "{:?}", begin.elapsed());
+    assert_eq!(good.code(&Request::Ping), ErrorCode::OK);
+    assert_eq!(Raw::connect_for(server.address(), i32::MAX).timeout_ms, 40_000, "nobody is kept for ever");
+}
+
+#[test]
+fn a_reply_has_a_bound() {
+    let server = null::start(&null::Options { value_len: 1_000_000, ..null::Options::default() }).unwrap();
+    let mut greedy = Raw::connect(server.address());
+    let ops = vec![MultiOp::GetData { path: "/a".into(), watch: false }; 2_500];
+    greedy.send(&Request::MultiRead((&ops[..60]).into()));
+    assert!(greedy.answer().unwrap().is_some());
+    greedy.send(&Request::MultiRead((&ops[..]).into()));
+    assert!(greedy.is_closed());
+    // A deep pipeline of large replies waits until they are read.
+    let mut deep = Raw::connect(server.address());
+    for _ in 0..200 {
+        deep.send(&Request::GetData(WatchedPath { path: "/a".into(), watch: false }));
+    }
+    for _ in 0..200 {
+        assert_eq!(deep.answer().unwrap().unwrap().header.err, ErrorCode::OK);
+    }
 }

@@ -134,6 +134,7 @@ impl Member {
             let state = SessionState::SYNC_CONNECTED;
             WatchedEvent { kind: trigger.kind, state, path: Cow::Borrowed(&trigger.path) }
                 .encode_frame(&mut self.event, zxid);
+            let event = clients.segment(&self.event);
             for &watcher in &self.watchers {
                 let Some(wire) = clients.get_mut(watcher) else { continue };
                 if !access::allows(&trigger.acl, acl::READ, &wire.state.identities) {
@@ -145,10 +146,10 @@ impl Member {
                 }
                 wire.state.statistics.sent += 1;
                 self.statistics.sent += 1;
-                clients.push(watcher, &self.event);
+                clients.share(watcher, &event);
                 if faults.to_duplicate > 0 {
                     faults.to_duplicate -= 1;
-                    clients.push(watcher, &self.event);
+                    clients.share(watcher, &event);
                 }
             }
         }

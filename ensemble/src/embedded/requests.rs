@@ -14,7 +14,7 @@ use quorumeter_zk::tree::{Change, MultiKind, Node, consumes_zxid};
 use quorumeter_zk::{ErrorCode, OpCode};
 
 use super::member::{Clients, Member};
-use crate::serving::WireId;
+use crate::serving::{REPLY_LEN_MAX, WireId};
 
 impl Member {
     /// Answers a request of an established connection.
@@ -35,7 +35,10 @@ impl Member {
         client.last_op = short_name(header.op);
         client.last_xid = header.xid;
         let zxid = self.tree.last_zxid();
-        let out = &mut wire.out;
+        let out = &mut *wire.out;
+        let start = out.len();
+        // Set by whatever stops before its reply is whole.
+        let mut is_too_long = false;
         let result = match request {
             Request::GetData(request) => self.tree.readable(&request.path, &client.identities).map(|node| {
                 let mark = begin(out, header.xid, zxid);
@@ -61,7 +64,7 @@ impl Member {
             Request::GetChildren(request) => {
                 self.tree.readable(&request.path, &client.identities).map(|node| {
                     let mark = begin(out, header.xid, zxid);
-                    put_children(out, node);
+                    is_too_long = !put_children(out, node);
                     frame::end(out, mark);
                     if request.watch {
                         self.watches.watch_children(&request.path, id);
@@ -71,7 +74,7 @@ impl Member {
             Request::GetChildren2(request) => {
                 self.tree.readable(&request.path, &client.identities).map(|node| {
                     let mark = begin(out, header.xid, zxid);
-                    put_children(out, node);
+                    is_too_long = !put_children(out, node);
                     node.stat().encode(out);
                     frame::end(out, mark);
                     if request.watch {
@@ -93,8 +96,11 @@ impl Member {
             }
             Request::GetEphemerals { prefix } => {
                 let paths = self.tree.ephemerals(client.session_id, &prefix);
-                let paths: Vec<_> = paths.iter().map(|path| Cow::Borrowed(&**path)).collect();
-                Reply::Paths(List::from(&paths[..])).encode_frame(out, header.xid, zxid);
+                is_too_long = !fits(paths.iter().map(|path| path.len()));
+                if !is_too_long {
+                    let paths: Vec<_> = paths.iter().map(|path| Cow::Borrowed(&**path)).collect();
+                    Reply::Paths(List::from(&paths[..])).encode_frame(out, header.xid, zxid);
+                }
                 Ok(())
             }
             Request::MultiRead(ops) => MultiKind::of(&ops).map(|kind| {
@@ -103,9 +109,9 @@ impl Member {
                 let err = if is_wrong { ErrorCode::MARSHALLING_ERROR } else { ErrorCode::OK };
                 let mark = frame::begin(out);
                 ReplyHeader { xid: header.xid, zxid, err }.encode(out);
-                for op in ops.iter() {
-                    self.read_op(&client.identities, &op, out);
-                }
+                is_too_long = !ops.iter().all(|op| {
+                    self.read_op(&client.identities, &op, out) && out.len() - start <= REPLY_LEN_MAX
+                });
                 MultiOp::encode_end(out);
                 frame::end(out, mark);
             }),
@@ -126,7 +132,10 @@ impl Member {
                         user: Cow::Borrowed(identity.user()),
                     })
                     .collect();
-                Reply::Clients(List::from(&infos[..])).encode_frame(out, header.xid, zxid);
+                is_too_long = !fits(infos.iter().map(|info| info.scheme.len() + info.user.len()));
+                if !is_too_long {
+                    Reply::Clients(List::from(&infos[..])).encode_frame(out, header.xid, zxid);
+                }
                 Ok(())
             }
             Request::SetWatches(watches) | Request::SetWatches2(watches) => {
@@ -175,10 +184,13 @@ impl Member {
             }
             _ => return self.unimplemented(clients, id, header),
         };
-        if let Err(code) = result
-            && let Some(wire) = clients.get_mut(id)
-        {
-            error(&mut wire.out, header.xid, zxid, code);
+        if let Some(wire) = clients.get_mut(id) {
+            if let Err(code) = result {
+                error(&mut wire.out, header.xid, zxid, code);
+            } else if is_too_long {
+                wire.out.truncate(start);
+                return clients.close_now(id);
+            }
         }
         self.answered(clients, id);
     }
@@ -224,8 +236,8 @@ impl Member {
     }
 
     /// Appends the result of one op of a multiRead. One that fails has an error for a result, and changes
-    /// nothing for the others.
-    fn read_op(&self, identities: &[Identity], op: &MultiOp<'_>, out: &mut Vec<u8>) {
+    /// nothing for the others. Returns whether the result has a length that a reply may have.
+    fn read_op(&self, identities: &[Identity], op: &MultiOp<'_>, out: &mut Vec<u8>) -> bool {
         match op {
             MultiOp::GetData { path, .. } => match self.tree.readable(path, identities) {
                 Ok(node) => MultiResult::GetData { data: node.data(), stat: node.stat() }.encode(out),
@@ -233,6 +245,9 @@ impl Member {
             },
             MultiOp::GetChildren { path, .. } => match self.tree.readable(path, identities) {
                 Ok(node) => {
+                    if !fits(node.children().map(str::len)) {
+                        return false;
+                    }
                     let children: Vec<_> = node.children().map(Cow::Borrowed).collect();
                     MultiResult::GetChildren { children: List::from(&children[..]) }.encode(out);
                 }
@@ -240,6 +255,7 @@ impl Member {
             },
             _ => {}
         }
+        true
     }
 
     /// Answers an op that is not known, or not allowed from clients, and closes the connection.
@@ -289,9 +305,20 @@ fn error(out: &mut Vec<u8>, xid: i32, zxid: i64, err: ErrorCode) {
     ReplyHeader { xid, zxid, err }.encode_frame(out);
 }
 
-fn put_children(out: &mut Vec<u8>, node: &Node) {
+/// Appends the names, up to the length that a reply may have; returns whether that was all of them.
+fn put_children(out: &mut Vec<u8>, node: &Node) -> bool {
+    let start = out.len();
     put_i32(out, node.child_count() as i32);
-    node.children().for_each(|name| put_string(out, name));
+    node.children().all(|name| {
+        put_string(out, name);
+        out.len() - start <= REPLY_LEN_MAX
+    })
+}
+
+/// Whether strings of these lengths fit into a reply.
+fn fits(lens: impl Iterator<Item = usize>) -> bool {
+    // Each has a length of 4 bytes before it.
+    lens.map(|len| len + 4).sum::<usize>() <= REPLY_LEN_MAX
 }
 
 /// What the table knows of a watch, as a reply: a type that does not exist cannot even be read.

@@ -1,6 +1,5 @@
 //! The task of one connection.
 
-use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -11,26 +10,30 @@ use quorumeter_zk::frame::{self, Front};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::wires::Progress;
-use super::{Core, Service, WireId};
+use super::{Core, Service, Shared, WireId};
 
 /// Starts the task of a new connection, unless there are too many.
-pub(super) fn spawn<S: Service>(core: &Rc<RefCell<Core<S>>>, stream: TcpStream, peer: SocketAddr) {
-    let state = &mut *core.borrow_mut();
-    if state.wires.len() >= state.limits.connections || stream.set_nodelay(true).is_err() {
+pub(super) fn spawn<S: Service>(shared: &Rc<Shared<S>>, stream: TcpStream, peer: SocketAddr) {
+    let core = &mut *shared.core.borrow_mut();
+    if core.wires.len() >= core.limits.connections || stream.set_nodelay(true).is_err() {
         return;
     }
     let (reader, writer) = stream.into_split();
-    let id = state.wires.open(state.service.accepted(peer), writer);
-    state.service.opened(&mut state.wires, id);
-    let task = Connection { core: Rc::clone(core), id, reader, input: Vec::new(), is_held_back: false };
+    let id = core.wires.open(core.service.accepted(peer), writer);
+    core.service.opened(&mut core.wires, id);
+    let task = Connection { shared: Rc::clone(shared), id, reader, input: Vec::new(), is_held_back: false };
     tokio::task::spawn_local(task);
 }
 
+/// Capacity that an input buffer keeps when it is empty.
+const KEPT_CAPACITY: usize = 4 << 10;
+
 struct Connection<S: Service> {
-    core: Rc<RefCell<Core<S>>>,
+    shared: Rc<Shared<S>>,
     id: WireId,
     reader: OwnedReadHalf,
     /// What has been read and not handled.
@@ -44,7 +47,9 @@ impl<S: Service> Future for Connection<S> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        let core = &mut *this.core.borrow_mut();
+        let _guard = TellOfPanic(&this.shared.panicked);
+        let core = &mut *this.shared.core.borrow_mut();
+        let scratch = &mut *this.shared.scratch.borrow_mut();
         loop {
             match core.wires.progress(this.id, cx, core.limits.unsent_soft) {
                 Progress::Read => {}
@@ -53,49 +58,60 @@ impl<S: Service> Future for Connection<S> {
             }
             if this.is_held_back {
                 let (handled, held_back) = core.handle(this.id, &this.input);
-                this.input.drain(..handled);
                 this.is_held_back = held_back;
+                forget(&mut this.input, handled);
+                core.wires.keeps_input(this.id, this.input.capacity());
                 continue;
             }
-            let mut scratch = std::mem::take(&mut core.scratch);
-            let mut buffer = ReadBuf::new(&mut scratch);
+            let mut buffer = ReadBuf::new(scratch);
             // A read that does not fill the buffer tells tokio that nothing is left: no second system call.
-            let read = Pin::new(&mut this.reader).poll_read(cx, &mut buffer);
-            let bytes = buffer.filled();
-            let is_over = match read {
-                Poll::Pending => {
-                    core.scratch = scratch;
-                    return Poll::Pending;
-                }
-                Poll::Ready(Ok(())) => bytes.is_empty(),
-                Poll::Ready(Err(_)) => true,
+            let Poll::Ready(read) = Pin::new(&mut this.reader).poll_read(cx, &mut buffer) else {
+                return Poll::Pending;
             };
-            if !is_over {
-                this.is_held_back = if this.input.is_empty() {
-                    let (handled, held_back) = core.handle(this.id, bytes);
-                    this.input.extend_from_slice(&bytes[handled..]);
-                    held_back
-                } else {
-                    this.input.extend_from_slice(bytes);
-                    let (handled, held_back) = core.handle(this.id, &this.input);
-                    this.input.drain(..handled);
-                    held_back
-                };
-            }
-            core.scratch = scratch;
-            if is_over {
+            let bytes = buffer.filled();
+            if read.is_err() || bytes.is_empty() {
                 return Poll::Ready(());
             }
+            this.is_held_back = if this.input.is_empty() {
+                let (handled, held_back) = core.handle(this.id, bytes);
+                this.input.extend_from_slice(&bytes[handled..]);
+                held_back
+            } else {
+                this.input.extend_from_slice(bytes);
+                let (handled, held_back) = core.handle(this.id, &this.input);
+                forget(&mut this.input, handled);
+                held_back
+            };
+            core.wires.keeps_input(this.id, this.input.capacity());
         }
+    }
+}
+
+/// Takes the first bytes out of an input buffer.
+fn forget(input: &mut Vec<u8>, handled: usize) {
+    input.drain(..handled);
+    if input.is_empty() && input.capacity() > KEPT_CAPACITY {
+        *input = Vec::new();
     }
 }
 
 impl<S: Service> Drop for Connection<S> {
     fn drop(&mut self) {
         // The runtime drops tasks outside of any borrow of the core.
-        let Ok(mut core) = self.core.try_borrow_mut() else { return };
+        let Ok(mut core) = self.shared.core.try_borrow_mut() else { return };
         if let Some(state) = core.wires.remove(self.id) {
             core.service.closed(self.id, state);
+        }
+    }
+}
+
+/// The runtime takes a panic for the end of one task.
+struct TellOfPanic<'a>(&'a Notify);
+
+impl Drop for TellOfPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.notify_one();
         }
     }
 }
@@ -104,7 +120,9 @@ impl<S: Service> Core<S> {
     /// Handles the whole frames at the front of `bytes`, and sends what came of them. Returns the number of
     /// bytes handled, and whether it stopped before the end because nothing more is to be handled now.
     fn handle(&mut self, id: WireId, bytes: &[u8]) -> (usize, bool) {
-        self.service.begin(Instant::now());
+        let now = Instant::now();
+        self.wires.begin(id, now);
+        self.service.begin(now);
         let mut at = 0;
         let mut is_held_back = false;
         while let Some(wire) = self.wires.get(id)
@@ -123,7 +141,9 @@ impl<S: Service> Core<S> {
                 at = bytes.len();
                 break;
             }
-            match frame::front(rest, self.limits.frame) {
+            let limits = &self.limits;
+            let limit = if wire.is_established { limits.frame } else { limits.frame.min(limits.first_frame) };
+            match frame::front(rest, limit) {
                 Ok(Front::Frame(body)) => {
                     self.service.frame(&mut self.wires, id, body);
                     at += frame::PREFIX_LEN + body.len();
@@ -137,6 +157,7 @@ impl<S: Service> Core<S> {
         }
         self.service.end(&mut self.wires, id);
         self.wires.mark_dirty(id);
+        self.wires.account(id);
         self.wires.flush();
         (at, is_held_back)
     }

@@ -11,10 +11,14 @@
 //!   its bytes is woken.
 //! - A client can hurt nobody else: frames, connections, the time for the handshake and unsent output are
 //!   bounded. A connection with too much unsent output is not read from until it drains; one that other
-//!   clients push beyond a hard limit is closed.
+//!   clients push beyond a hard limit is closed. All buffers together have one bound: beyond it the connection
+//!   that holds most is closed.
+//! - A panic ends the server, and with it the process if it is one of its own: whoever started it sees that it is
+//!   gone. None is expected; a server that goes on with a state nobody knows is worse.
 
 mod announce;
 mod connection;
+mod output;
 mod running;
 #[cfg(test)]
 mod tests;
@@ -82,10 +86,15 @@ pub(crate) trait Service: 'static {
 pub(crate) struct Limits {
     /// Bytes of a frame (`jute.maxbuffer`).
     pub(crate) frame: usize,
+    /// Bytes of the first frame, the handshake. It comes from anybody, and takes 44 or 45 bytes with the password of
+    /// 16 bytes that every client has.
+    pub(crate) first_frame: usize,
     /// Unsent bytes at which a connection is not read from any more.
     pub(crate) unsent_soft: usize,
     /// Unsent bytes at which watch events close a connection.
     pub(crate) unsent_hard: usize,
+    /// Bytes that all connections together may hold: output, and input that waits.
+    pub(crate) held: usize,
     /// Time for the handshake.
     pub(crate) handshake: Duration,
     /// Connections at a time.
@@ -96,8 +105,10 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             frame: frame::DEFAULT_MAX_FRAME,
+            first_frame: 1 << 10,
             unsent_soft: 1 << 20,
             unsent_hard: 32 << 20,
+            held: 1 << 30,
             handshake: Duration::from_secs(10),
             connections: 50_000,
         }
@@ -109,9 +120,20 @@ struct Core<S: Service> {
     service: S,
     wires: Wires<S::State>,
     limits: Limits,
-    /// Where all connections read to.
-    scratch: Vec<u8>,
 }
+
+/// What the tasks of a server share.
+struct Shared<S: Service> {
+    core: RefCell<Core<S>>,
+    /// Where all connections read to.
+    scratch: RefCell<Box<[u8]>>,
+    /// Notified by a connection's task that panics.
+    panicked: Notify,
+}
+
+/// Longest reply. Upstream has no such bound; without one, a request of a few kilobytes that reads the same large
+/// znode again and again is answered with more than a frame can hold. Whoever asks for more is closed.
+pub(crate) const REPLY_LEN_MAX: usize = 64 << 20;
 
 /// Bytes of one read.
 const READ_LEN: usize = 64 << 10;
@@ -136,6 +158,9 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 }
 
 /// Serves until `stop` is ready. Must run inside a `LocalSet`.
+///
+/// # Errors
+/// When a task ends that must not, for example in a panic.
 pub(crate) async fn serve<S: Service>(
     listener: std::net::TcpListener,
     service: S,
@@ -143,25 +168,40 @@ pub(crate) async fn serve<S: Service>(
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
-    let wires = Wires::new(limits.unsent_hard);
-    let core = Rc::new(RefCell::new(Core { service, wires, limits, scratch: vec![0; READ_LEN] }));
-    let accepting = tokio::task::spawn_local(accept(listener, Rc::clone(&core)));
-    let ticking = tokio::task::spawn_local(tick(Rc::clone(&core)));
-    stop.await;
+    let wires = Wires::new(&limits);
+    let shared = Rc::new(Shared {
+        core: RefCell::new(Core { service, wires, limits }),
+        scratch: RefCell::new(vec![0; READ_LEN].into()),
+        panicked: Notify::new(),
+    });
+    let mut accepting = tokio::task::spawn_local(accept(listener, Rc::clone(&shared)));
+    let mut ticking = tokio::task::spawn_local(tick(Rc::clone(&shared)));
+    let result = tokio::select! {
+        () = stop => Ok(()),
+        ended = &mut accepting => match ended {
+            Ok(result) => result,
+            Err(error) => Err(io::Error::other(error)),
+        },
+        ended = &mut ticking => match ended {
+            Ok(()) => Ok(()),
+            Err(error) => Err(io::Error::other(error)),
+        },
+        () = shared.panicked.notified() => Err(io::Error::other("the task of a connection panicked")),
+    };
     accepting.abort();
     ticking.abort();
-    Ok(())
+    result
 }
 
-async fn accept<S: Service>(listener: TcpListener, core: Rc<RefCell<Core<S>>>) -> io::Result<()> {
+async fn accept<S: Service>(listener: TcpListener, shared: Rc<Shared<S>>) -> io::Result<()> {
     let address = listener.local_addr()?;
-    let is_refusing = core.borrow().wires.is_refusing();
+    let is_refusing = shared.core.borrow().wires.is_refusing();
     let mut listener = Some(listener);
     loop {
         match &listener {
             Some(open) => tokio::select! {
                 accepted = open.accept() => match accepted {
-                    Ok((stream, peer)) => connection::spawn(&core, stream, peer),
+                    Ok((stream, peer)) => connection::spawn(&shared, stream, peer),
                     // Out of file descriptors, or the client is gone already: neither lasts.
                     Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
                 },
@@ -178,17 +218,17 @@ async fn accept<S: Service>(listener: TcpListener, core: Rc<RefCell<Core<S>>>) -
     }
 }
 
-async fn tick<S: Service>(core: Rc<RefCell<Core<S>>>) {
-    let woken_earlier = core.borrow().service.woken_earlier();
+async fn tick<S: Service>(shared: Rc<Shared<S>>) {
+    let woken_earlier = shared.core.borrow().service.woken_earlier();
     loop {
         let sweep_at = Instant::now() + SWEEP;
-        let at = core.borrow().service.wake_at().map_or(sweep_at, |at| at.min(sweep_at));
+        let at = shared.core.borrow().service.wake_at().map_or(sweep_at, |at| at.min(sweep_at));
         tokio::select! {
             () = tokio::time::sleep_until(at) => {}
             () = woken_earlier.notified() => {}
         }
         let now = Instant::now();
-        let core = &mut *core.borrow_mut();
+        let core = &mut *shared.core.borrow_mut();
         core.wires.close_overdue(now, core.limits.handshake);
         if core.service.wake_at().is_some_and(|at| at <= now) {
             core.service.tick(&mut core.wires, now);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::*;
 
-/// Answers every frame with itself; the first one is the handshake.
+/// Answers every frame with itself; the first one is the handshake. The frame `panic` is one too many.
 struct Echo;
 
 impl Service for Echo {
@@ -17,6 +17,7 @@ impl Service for Echo {
     fn begin(&mut self, _: Instant) {}
 
     fn frame(&mut self, wires: &mut Wires<()>, id: WireId, body: &[u8]) {
+        assert_ne!(body, b"panic", "this is what the test wants");
         if let Some(wire) = wires.get_mut(id) {
             wire.is_established = true;
             frame::put(&mut wire.out, body);
@@ -135,6 +136,8 @@ fn unsent_output_stops_reading_until_it_has_drained() {
     let mut stream = connect(&server);
     let mut writer = stream.try_clone().unwrap();
     let body = vec![7; 100_000];
+    send(&mut stream, b"hello");
+    receive(&mut stream, 5);
     // 40 MB: the kernel keeps less.
     let sending = std::thread::spawn(move || (0..400).for_each(|_| send(&mut writer, &body)));
     for _ in 0..400 {
@@ -153,4 +156,86 @@ fn a_server_ends_with_its_handle() {
     drop(server);
     assert!(is_closed(&mut stream));
     assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn the_first_frame_is_short() {
+    let server = echo(Limits { first_frame: 10, ..Limits::default() });
+    let (mut first, mut second) = (connect(&server), connect(&server));
+    send(&mut first, &[7; 10]);
+    receive(&mut first, 10);
+    send(&mut first, &[7; 100_000]);
+    receive(&mut first, 100_000);
+    second.write_all(&[0, 0, 0, 11]).unwrap();
+    assert!(is_closed(&mut second));
+}
+
+#[test]
+fn a_panic_ends_the_server() {
+    let server = echo(Limits::default());
+    let (mut other, mut last) = (connect(&server), connect(&server));
+    send(&mut other, b"hello");
+    receive(&mut other, 5);
+    send(&mut last, b"panic");
+    assert!(is_closed(&mut last) && is_closed(&mut other));
+    // The listener is closed with the server's thread, which may take a moment.
+    while TcpStream::connect(server.address()).is_ok() {
+        std::thread::yield_now();
+    }
+}
+
+/// A connection that has shaken hands.
+fn greeted(server: &Running) -> TcpStream {
+    let mut stream = connect(server);
+    send(&mut stream, b"hello");
+    assert_eq!(receive(&mut stream, 5), b"hello");
+    stream
+}
+
+#[test]
+fn beyond_the_budget_the_connection_with_the_largest_output_is_closed() {
+    let limits = Limits { held: 2 << 20, unsent_soft: usize::MAX, ..Limits::default() };
+    let server = echo(limits);
+    let (mut good, mut deaf) = (greeted(&server), greeted(&server));
+    // A part of a frame waits as input.
+    good.write_all(&[0, 0, 0, 3, b'a']).unwrap();
+    // Far more than the kernel keeps.
+    let mut out = Vec::new();
+    frame::put(&mut out, &vec![7; 500_000]);
+    let is_cut_off = (0..200).any(|_| deaf.write_all(&out).is_err());
+    assert!(is_cut_off, "100 MB were taken in");
+    good.write_all(b"bc").unwrap();
+    assert_eq!(receive(&mut good, 3), b"abc");
+}
+
+#[test]
+fn input_that_waits_counts_too() {
+    let server = echo(Limits { held: 2 << 20, ..Limits::default() });
+    let mut good = greeted(&server);
+    let mut out = Vec::new();
+    frame::put(&mut out, &vec![7; 900_000]);
+    let mut halves: Vec<_> = (0..10).map(|_| greeted(&server)).collect();
+    for half in &mut halves {
+        // It may be closed in the middle.
+        let _ = half.write_all(&out[..800_000]);
+        send(&mut good, b"still there");
+        assert_eq!(receive(&mut good, 11), b"still there");
+    }
+    let mut is_cut_off = |half: &mut TcpStream| half.write_all(&out[800_000..]).is_err() || is_closed(half);
+    let closed = halves.iter_mut().map(&mut is_cut_off).filter(|is_closed| *is_closed).count();
+    assert!((5..10).contains(&closed), "{closed}");
+}
+
+#[test]
+fn nothing_is_held_when_everything_is_sent() {
+    let limits = Limits { held: 1 << 20, ..Limits::default() };
+    let server = echo(limits);
+    // Each of them leaves a buffer behind that would not fit 20 times.
+    let mut streams: Vec<_> = (0..20).map(|_| greeted(&server)).collect();
+    for _ in 0..3 {
+        for stream in &mut streams {
+            send(stream, &[7; 100_000]);
+            assert_eq!(receive(stream, 100_000), [7; 100_000]);
+        }
+    }
 }

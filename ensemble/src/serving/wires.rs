@@ -11,14 +11,18 @@ use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::Limits;
+use super::output::{Output, Segment};
+
 /// A connection's number, never used twice.
 pub(crate) type WireId = WatcherId;
 
 /// How long a connection that is to be closed may take for its last bytes.
 const LAST_BYTES: Duration = Duration::from_secs(5);
 
-/// Capacity that an output buffer keeps when it is empty.
-const KEPT_CAPACITY: usize = 256 << 10;
+/// Empty output buffers that wait for the next connection with something to send, and their largest capacity.
+const SPARE: usize = 8;
+const SPARE_CAPACITY: usize = 256 << 10;
 
 /// All connections of a server.
 pub(crate) struct Wires<C> {
@@ -28,6 +32,10 @@ pub(crate) struct Wires<C> {
     dirty: Vec<WireId>,
     count: usize,
     unsent_hard: usize,
+    /// Bytes that all connections together may hold, and those that they do hold.
+    budget: usize,
+    held: Rc<Cell<usize>>,
+    spare: Vec<Vec<u8>>,
     /// While it is set, nothing is read and nothing is sent.
     is_stalled: bool,
     is_refusing: Rc<Switch>,
@@ -60,14 +68,19 @@ pub(crate) struct Wire<C> {
     /// What the service keeps for it.
     pub(crate) state: C,
     /// What is to be sent; replies are appended here.
-    pub(crate) out: Vec<u8>,
+    pub(crate) out: Output,
     /// Whether the handshake is done. Until then the connection may hold a four-letter word, and is closed
     /// when it takes too long.
     pub(crate) is_established: bool,
+    /// A connection from which nothing is heard for so long is closed.
+    pub(crate) idle_limit: Option<Duration>,
+    heard_at: Instant,
     closing: Closing,
     closing_since: Option<Instant>,
-    /// Bytes at the front of `out` that are sent.
-    sent: usize,
+    /// Bytes of input that have been read and not handled.
+    input: usize,
+    /// What the budget knows of.
+    counted: usize,
     writer: OwnedWriteHalf,
     waker: Option<Waker>,
     is_dirty: bool,
@@ -97,13 +110,16 @@ pub(super) enum Progress {
 }
 
 impl<C> Wires<C> {
-    pub(super) fn new(unsent_hard: usize) -> Self {
+    pub(super) fn new(limits: &Limits) -> Self {
         Wires {
             slots: Vec::new(),
             unused: Vec::new(),
             dirty: Vec::new(),
             count: 0,
-            unsent_hard,
+            unsent_hard: limits.unsent_hard,
+            budget: limits.held,
+            held: Rc::default(),
+            spare: Vec::new(),
             is_stalled: false,
             is_refusing: Rc::default(),
         }
@@ -144,6 +160,27 @@ impl<C> Wires<C> {
             wire.closing = Closing::Now;
         }
         self.mark_dirty(id);
+        self.account(id);
+    }
+
+    /// Makes bytes that [`Wires::share`] sends to several connections without a copy for each.
+    pub(crate) fn segment(&self, bytes: &[u8]) -> Rc<Segment> {
+        Segment::new(bytes, &self.held)
+    }
+
+    /// Does what [`Wires::push`] does, with bytes that others are sent, too.
+    pub(crate) fn share(&mut self, id: WireId, segment: &Rc<Segment>) {
+        let hard = self.unsent_hard;
+        let Some(wire) = self.get_mut(id) else { return };
+        if wire.closing != Closing::No {
+            return;
+        }
+        wire.out.share(segment);
+        if wire.unsent() > hard {
+            wire.closing = Closing::Now;
+        }
+        self.mark_dirty(id);
+        self.account(id);
     }
 
     /// Closes a connection once its output is sent. It is not read from any more.
@@ -214,6 +251,11 @@ impl<C> Wires<C> {
             let Some(wire) = self.get_mut(id) else { continue };
             wire.is_dirty = false;
             wire.send();
+            if wire.unsent() == 0 {
+                self.keep(id);
+            }
+            self.account(id);
+            let Some(wire) = self.get_mut(id) else { continue };
             if (wire.unsent() > 0 || wire.closing != Closing::No)
                 && let Some(waker) = &wire.waker
             {
@@ -226,17 +268,92 @@ impl<C> Wires<C> {
     #[inline]
     pub(super) fn progress(&mut self, id: WireId, cx: &mut Context<'_>, unsent_soft: usize) -> Progress {
         let is_stalled = self.is_stalled;
-        self.get_mut(id).map_or(Progress::End, |wire| wire.progress(cx, unsent_soft, is_stalled))
+        let Some(wire) = self.get_mut(id) else { return Progress::End };
+        let had_output = wire.unsent() > 0;
+        let progress = wire.progress(cx, unsent_soft, is_stalled);
+        if had_output {
+            self.keep(id);
+            self.account(id);
+        }
+        progress
+    }
+
+    /// A batch of requests begins, `now`.
+    #[inline]
+    pub(super) fn begin(&mut self, id: WireId, now: Instant) {
+        let slot = self.slots.get_mut(id as u32 as usize);
+        if let Some(wire) = slot.and_then(|slot| slot.wire.as_mut()) {
+            wire.heard_at = now;
+            wire.out.lend(&mut self.spare);
+        }
+    }
+
+    /// The connection's task keeps so many bytes of input.
+    pub(super) fn keeps_input(&mut self, id: WireId, len: usize) {
+        if let Some(wire) = self.get_mut(id)
+            && wire.input != len
+        {
+            wire.input = len;
+            self.account(id);
+        }
+    }
+
+    /// Keeps the buffer of a connection that has sent everything for the next one with something to send.
+    fn keep(&mut self, id: WireId) {
+        if let Some(buffer) = self.get_mut(id).and_then(|wire| wire.out.take_empty())
+            && self.spare.len() < SPARE
+            && buffer.capacity() <= SPARE_CAPACITY
+        {
+            self.spare.push(buffer);
+        }
+    }
+
+    /// Brings the sum of what is held up to date, and closes connections, the one that holds most first, while it is
+    /// beyond the budget.
+    #[inline]
+    pub(super) fn account(&mut self, id: WireId) {
+        let Some(wire) = self.get_mut(id) else { return };
+        if wire.is_aborted() {
+            wire.out.release();
+        }
+        let now = wire.out.held() + wire.input;
+        let before = std::mem::replace(&mut wire.counted, now);
+        self.held.set(self.held.get() - before + now);
+        if self.held.get() > self.budget {
+            self.close_largest();
+        }
+    }
+
+    #[cold]
+    fn close_largest(&mut self) {
+        while self.held.get() > self.budget {
+            let holders = self.slots.iter().enumerate().filter_map(|(index, slot)| {
+                let wire = slot.wire.as_ref().filter(|wire| !wire.is_aborted())?;
+                let id = u64::from(slot.generation) << 32 | index as u64;
+                Some((wire.counted.max(wire.unsent()), id))
+            });
+            let Some((_, id)) = holders.max() else { return };
+            self.close_now(id);
+            let Some(wire) = self.get_mut(id) else { return };
+            wire.out.release();
+            // Its task gives the input back as soon as it runs.
+            let freed = std::mem::take(&mut wire.counted);
+            wire.input = 0;
+            self.held.set(self.held.get() - freed);
+        }
     }
 
     pub(super) fn open(&mut self, state: C, writer: OwnedWriteHalf) -> WireId {
         let wire = Wire {
             state,
-            out: Vec::new(),
+            out: Output::default(),
             is_established: false,
+            idle_limit: None,
+            heard_at: Instant::now(),
             closing: Closing::No,
             closing_since: None,
-            sent: 0,
+            input: 0,
+            counted: 0,
             writer,
             waker: None,
             is_dirty: false,
@@ -261,13 +378,14 @@ impl<C> Wires<C> {
             let _ = socket2::SockRef::from(wire.writer.as_ref()).set_linger(Some(Duration::ZERO));
             wire.writer.forget();
         }
+        self.held.set(self.held.get() - wire.counted);
         self.unused.push(id as u32);
         self.count -= 1;
         Some(wire.state)
     }
 
-    /// Closes connections without a handshake after `handshake`, and those whose peers do not take their last
-    /// bytes.
+    /// Closes connections without a handshake after `handshake`, those from which nothing is heard, and those whose
+    /// peers do not take their last bytes.
     pub(super) fn close_overdue(&mut self, now: Instant, handshake: Duration) {
         let overdue: Vec<_> = self
             .slots
@@ -285,7 +403,7 @@ impl<C> Wires<C> {
 impl<C> Wire<C> {
     /// Bytes that are not sent.
     pub(crate) fn unsent(&self) -> usize {
-        self.out.len() - self.sent
+        self.out.unsent()
     }
 
     /// Whether the connection is about to be closed.
@@ -295,7 +413,8 @@ impl<C> Wire<C> {
 
     fn is_overdue(&self, now: Instant, handshake: Duration) -> bool {
         match self.closing {
-            Closing::No => !self.is_established && now - self.opened_at > handshake,
+            Closing::No if !self.is_established => now - self.opened_at > handshake,
+            Closing::No => self.idle_limit.is_some_and(|limit| now.duration_since(self.heard_at) > limit),
             Closing::WhenSent => self.closing_since.is_some_and(|since| now - since > LAST_BYTES),
             Closing::Now | Closing::Reset | Closing::Never => false,
         }
@@ -307,17 +426,14 @@ impl<C> Wire<C> {
 
     /// Sends as much as the peer takes.
     fn send(&mut self) {
-        while !self.is_aborted() && self.unsent() > 0 {
-            match self.writer.try_write(&self.out[self.sent..]) {
-                Ok(n) => self.sent += n,
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return,
-                Err(_) => self.closing = Closing::Now,
-            }
+        if self.is_aborted() {
+            return;
         }
-        self.out.clear();
-        self.sent = 0;
-        if self.out.capacity() > KEPT_CAPACITY {
-            self.out = Vec::new();
+        let writer = &self.writer;
+        let result =
+            self.out.send(|bytes| writer.try_write(bytes), |pieces| writer.try_write_vectored(pieces));
+        if result.is_err_and(|error| error.kind() != ErrorKind::WouldBlock) {
+            self.closing = Closing::Now;
         }
     }
 
@@ -330,7 +446,12 @@ impl<C> Wire<C> {
             return if self.is_aborted() { Progress::End } else { Progress::Wait };
         }
         loop {
+            let unsent = self.unsent();
             self.send();
+            if self.unsent() < unsent {
+                // A peer that takes bytes is there.
+                self.heard_at = Instant::now();
+            }
             if self.is_aborted() {
                 return Progress::End;
             }
