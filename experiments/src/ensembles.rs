@@ -10,6 +10,8 @@ use quorumeter_ensemble::launch::{Kind, LaunchError, Launched, own, zookeeper};
 use quorumeter_targets::TargetUrl;
 use quorumeter_targets::url::{HostPort, System};
 
+use crate::secrets;
+
 /// What kind of ensemble can be started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EnsembleKind {
@@ -107,6 +109,17 @@ pub(crate) fn remove_data(launched: &Launched) {
         let data: PathBuf = member.dir.join("data");
         // Left-over data cost space and do no other harm.
         let _ = std::fs::remove_dir_all(data);
+    }
+}
+
+/// Removes what members wrote down of settings that are secrets, below the folder that holds theirs.
+pub(crate) fn remove_secrets(ensemble_dir: &Path, settings: &BTreeMap<String, String>) {
+    if !settings.keys().any(|key| secrets::is_secret(key)) {
+        return;
+    }
+    for member in std::fs::read_dir(ensemble_dir).into_iter().flatten().flatten() {
+        // A member without one has nothing to remove.
+        let _ = std::fs::remove_file(member.path().join("zoo.cfg"));
     }
 }
 

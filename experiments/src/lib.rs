@@ -8,6 +8,7 @@
 //! | [`environment`] | the machine of the load generator |
 //! | [`signals`] | Ctrl-C and its kin |
 //! | `members` | samples of the members |
+//! | `secrets` | what is kept out of the record |
 
 pub mod ensembles;
 pub mod environment;
@@ -15,6 +16,7 @@ mod members;
 pub mod observe;
 mod precheck;
 pub mod run;
+mod secrets;
 pub mod signals;
 
 pub use ensembles::{EnsembleKind, EnsembleSpec};

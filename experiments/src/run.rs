@@ -21,11 +21,15 @@ use tokio::runtime::{Builder, LocalOptions};
 
 use self::control::{Brake, Control};
 pub use self::error::RunError;
-use crate::ensembles::EnsembleSpec;
+use crate::ensembles::{self, EnsembleSpec};
 use crate::environment;
 use crate::observe::Observer;
 use crate::precheck;
+use crate::secrets;
 use crate::signals::Signals;
+
+/// Where, in the record's folder, the members of a launched ensemble have theirs.
+const ENSEMBLE_DIR: &str = "ensemble";
 
 /// What to measure.
 #[derive(Debug, Clone)]
@@ -52,7 +56,7 @@ pub struct RunOptions {
     pub out: Option<PathBuf>,
     /// Requirements beyond the workload's own, as written.
     pub requirements: Vec<String>,
-    /// The command line, for the record.
+    /// The command line, for the record, which leaves secrets out.
     pub command_line: Vec<String>,
     /// This program, which members are started through.
     pub quorumeter: PathBuf,
@@ -84,7 +88,7 @@ pub fn run(options: RunOptions, observer: &mut dyn Observer) -> Result<Finished,
         schema: Manifest::SCHEMA.to_owned(),
         run_id,
         tool: environment::tool(),
-        command_line: options.command_line.clone(),
+        command_line: secrets::command_line(&options.command_line),
         wall_start,
         seed: options.workload.seed,
         workload: serde_json::to_value(file).map_err(io::Error::from)?,
@@ -100,6 +104,10 @@ pub fn run(options: RunOptions, observer: &mut dyn Observer) -> Result<Finished,
         target: None,
         environment: environment::environment(),
     };
+    let settings = match &options.target {
+        TargetSpec::Url(_) => BTreeMap::new(),
+        TargetSpec::Ensemble { settings, .. } => settings.clone(),
+    };
     let record = RecordWriter::create(&dir, &manifest)?;
     observer.notice(&format!("record: {}", dir.display()));
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
@@ -109,6 +117,7 @@ pub fn run(options: RunOptions, observer: &mut dyn Observer) -> Result<Finished,
             target: options.target,
             quorumeter: options.quorumeter,
             dir: dir.clone(),
+            settings: settings.clone(),
             clock,
             record: Arc::new(Mutex::new(record)),
             manifest,
@@ -122,6 +131,7 @@ pub fn run(options: RunOptions, observer: &mut dyn Observer) -> Result<Finished,
     });
     // A task that still waits for a starting member must not be waited for in turn.
     runtime.shutdown_background();
+    ensembles::remove_secrets(&dir.join(ENSEMBLE_DIR), &settings);
     result?;
     let reader = RecordReader::open(&dir)?;
     let analysis = analyse(&reader)?;

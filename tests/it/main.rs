@@ -6,6 +6,7 @@ mod broken_servers;
 mod command_line;
 mod interrupted;
 mod outcomes;
+mod secrets;
 #[path = "../support/mod.rs"]
 mod support;
 mod watching;

@@ -1,6 +1,6 @@
 //! The thread that runs a run: what it holds, and how that is given back whatever happens.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::mpsc::Receiver;
@@ -21,6 +21,7 @@ use tokio::time::sleep;
 use super::{RunError, TargetSpec};
 use crate::ensembles;
 use crate::observe::Observer;
+use crate::secrets;
 use crate::signals::Signals;
 
 /// How long a clean-up goes on after the connection was lost.
@@ -40,6 +41,8 @@ pub(super) struct Control<'o> {
     pub(super) target: TargetSpec,
     pub(super) quorumeter: PathBuf,
     pub(super) dir: PathBuf,
+    /// Settings of a launched ensemble, as given: some may be secrets.
+    pub(super) settings: BTreeMap<String, String>,
     pub(super) clock: Clock,
     pub(super) record: Arc<Mutex<RecordWriter>>,
     pub(super) manifest: Manifest,
@@ -93,7 +96,8 @@ impl Control<'_> {
                 Ok(())
             }
             Err(Halt::Error(error)) => {
-                self.event(EventKind::Stop { reason: StopReason::Error, detail: error.to_string() });
+                let detail = secrets::text(&error.to_string(), &self.settings);
+                self.event(EventKind::Stop { reason: StopReason::Error, detail });
                 Err(error)
             }
         };

@@ -13,6 +13,7 @@ use super::RunError;
 use super::control::{Control, Held, LOOK};
 use crate::members;
 use crate::observe::Numbers;
+use crate::secrets;
 use crate::signals::Signals;
 
 /// Between the decision to begin and the beginning, so that every worker sees it before.
@@ -81,7 +82,8 @@ impl Control<'_> {
             if let Some(Err(error)) = held.launched.as_ref().filter(|_| !died).map(|l| l.check()) {
                 died = true;
                 self.observer.notice(&format!("stopping early: {error}"));
-                self.event(EventKind::Stop { reason: StopReason::Error, detail: error.to_string() });
+                let detail = secrets::text(&error.to_string(), &self.settings);
+                self.event(EventKind::Stop { reason: StopReason::Error, detail });
                 engine.end_early(self.clock.now_ns() + LEAD_NS);
             }
         }

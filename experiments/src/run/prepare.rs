@@ -17,9 +17,10 @@ use tokio::task::{spawn_blocking, spawn_local};
 use tokio::time::{Instant, sleep};
 
 use super::control::{Control, Held, LOOK, keep_control};
-use super::{RunError, TargetSpec};
+use super::{ENSEMBLE_DIR, RunError, TargetSpec};
 use crate::ensembles;
 use crate::precheck;
+use crate::secrets;
 
 /// How long the target may take to give the first session.
 const FIRST_SESSION_LIMIT: Duration = Duration::from_secs(5);
@@ -87,7 +88,7 @@ impl Control<'_> {
             TargetSpec::Ensemble { spec, settings } => (*spec, settings.clone()),
         };
         self.observer.notice(&format!("starting {spec}"));
-        let (dir, quorumeter) = (self.dir.join("ensemble"), self.quorumeter.clone());
+        let (dir, quorumeter) = (self.dir.join(ENSEMBLE_DIR), self.quorumeter.clone());
         let start = move || ensembles::start(spec, &dir, &settings, &quorumeter);
         let launched = held.starting.insert(spawn_blocking(start)).await;
         held.starting = None;
@@ -147,7 +148,7 @@ impl Control<'_> {
             url: url.to_string(),
             root: layout.root.clone(),
             members: precheck::members(&held.members, &pids).await,
-            settings: launched.map(|l| l.settings.clone()).unwrap_or_default(),
+            settings: launched.map(|l| secrets::settings(&l.settings)).unwrap_or_default(),
             session_timeout_ns: client.lock().await.session_timeout().as_nanos() as u64,
             fsync: launched.map_or_else(|| "unknown".to_owned(), |l| l.fsync.to_string()),
             on_this_machine,
