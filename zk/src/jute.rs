@@ -60,12 +60,28 @@ pub enum DecodeError {
 #[derive(Debug, Clone)]
 pub struct Reader<'a> {
     bytes: &'a [u8],
+    malformed: Malformed,
+}
+
+/// What becomes of text that is not UTF-8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Malformed {
+    /// Java's form of characters outside the basic plane is understood; anything else is an error.
+    Refused,
+    /// As [`java_text`] has it.
+    Replaced,
 }
 
 impl<'a> Reader<'a> {
-    /// A reader at the start of `bytes`.
+    /// A reader at the start of `bytes`. Text is UTF-8 or Java's form of it (each surrogate as three bytes).
     pub fn new(bytes: &'a [u8]) -> Self {
-        Reader { bytes }
+        Reader { bytes, malformed: Malformed::Refused }
+    }
+
+    /// A reader that takes any text, as upstream's servers do (`BinaryInputArchive.readString`): what is not UTF-8 is
+    /// replaced by U+FFFD. Java's own form of characters outside the basic plane is not UTF-8 to them.
+    pub fn replacing(bytes: &'a [u8]) -> Self {
+        Reader { bytes, malformed: Malformed::Replaced }
     }
 
     /// What has not been read.
@@ -134,7 +150,10 @@ impl<'a> Reader<'a> {
     pub fn nullable_string(&mut self, what: &'static str) -> Result<Option<Cow<'a, str>>, DecodeError> {
         match self.buffer(what)? {
             None => Ok(None),
-            Some(bytes) => text(bytes).map(Some).ok_or(DecodeError::Text(what)),
+            Some(bytes) => match self.malformed {
+                Malformed::Refused => text(bytes).map(Some).ok_or(DecodeError::Text(what)),
+                Malformed::Replaced => Ok(Some(java_text(bytes))),
+            },
         }
     }
 
@@ -153,11 +172,11 @@ impl<'a> Reader<'a> {
             Ok(n) if n <= MAX_VECTOR_LEN => n,
             _ => return Err(DecodeError::Length { what, length: count, limit: MAX_VECTOR_LEN }),
         };
-        let start = self.bytes;
+        let start = self.clone();
         for _ in 0..count {
             T::decode(self)?;
         }
-        Ok(List::from_wire(&start[..start.len() - self.bytes.len()], count))
+        Ok(List::from_wire(start, self, count))
     }
 
     /// Fails unless everything has been read.
@@ -206,6 +225,37 @@ fn from_surrogates(mut bytes: &[u8]) -> Option<String> {
     Some(text)
 }
 
+/// Bytes as `new String(bytes, UTF_8)` has them. Like the standard library's lossy conversion, Java puts one U+FFFD in
+/// the place of each malformed sequence; unlike there, three bytes that would be a surrogate are one of them.
+pub(crate) fn java_text(bytes: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return Cow::Borrowed(text);
+    }
+    let mut len = 0;
+    java_pieces(bytes, |piece| len += piece.len());
+    let mut text = String::with_capacity(len);
+    java_pieces(bytes, |piece| text.push_str(piece));
+    Cow::Owned(text)
+}
+
+fn java_pieces(mut bytes: &[u8], mut each: impl FnMut(&str)) {
+    while !bytes.is_empty() {
+        // The first chunk: valid text, and the malformed sequence that ends it, if there is one.
+        let Some(chunk) = bytes.utf8_chunks().next() else { return };
+        each(chunk.valid());
+        bytes = &bytes[chunk.valid().len()..];
+        if !chunk.invalid().is_empty() {
+            each("\u{fffd}");
+            let len = match bytes {
+                [0xed, 0xa0..=0xbf, 0x80..=0xbf, ..] => 3,
+                [0xed, 0xa0..=0xbf, ..] => 2,
+                _ => chunk.invalid().len(),
+            };
+            bytes = &bytes[len..];
+        }
+    }
+}
+
 /// Something that can stand in a jute vector.
 pub trait Item<'a>: Sized + Clone {
     /// Reads one.
@@ -233,7 +283,7 @@ pub struct List<'a, T> {
 
 #[derive(Clone)]
 enum Items<'a, T> {
-    Wire { bytes: &'a [u8], count: usize },
+    Wire { input: Reader<'a>, count: usize },
     Slice(&'a [T]),
 }
 
@@ -250,9 +300,11 @@ impl<'a, T> From<&'a [T]> for List<'a, T> {
 }
 
 impl<'a, T: Item<'a>> List<'a, T> {
-    /// `count` elements in their wire form, every one of which has been decoded before.
-    pub(crate) fn from_wire(bytes: &'a [u8], count: usize) -> Self {
-        List { items: Items::Wire { bytes, count }, of: PhantomData }
+    /// `count` elements in their wire form between two places of the same input, every one of which has been decoded
+    /// before.
+    pub(crate) fn from_wire(start: Reader<'a>, end: &Reader<'a>, count: usize) -> Self {
+        let bytes = &start.bytes[..start.bytes.len() - end.bytes.len()];
+        List { items: Items::Wire { input: Reader { bytes, ..start }, count }, of: PhantomData }
     }
 
     /// Number of elements.
@@ -270,9 +322,9 @@ impl<'a, T: Item<'a>> List<'a, T> {
 
     /// The elements in their order.
     pub fn iter(&self) -> impl Iterator<Item = T> + use<'a, T> {
-        let (mut wire, slice) = match self.items {
-            Items::Wire { bytes, .. } => (Reader::new(bytes), &[][..]),
-            Items::Slice(slice) => (Reader::new(&[]), slice),
+        let (mut wire, slice) = match &self.items {
+            Items::Wire { input, .. } => (input.clone(), &[][..]),
+            Items::Slice(slice) => (Reader::new(&[]), *slice),
         };
         let mut slice = slice.iter();
         std::iter::from_fn(move || match slice.next() {
@@ -291,8 +343,8 @@ impl<'a, T: Item<'a>> List<'a, T> {
 
     /// Appends the elements.
     pub(crate) fn encode_items(&self, out: &mut Vec<u8>) {
-        match self.items {
-            Items::Wire { bytes, .. } => out.extend_from_slice(bytes),
+        match &self.items {
+            Items::Wire { input, .. } => out.extend_from_slice(input.bytes),
             Items::Slice(slice) => slice.iter().for_each(|item| item.encode(out)),
         }
     }
@@ -362,6 +414,33 @@ mod tests {
         ] {
             assert_eq!(text(bad), None, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn malformed_text_is_replaced_as_java_does_it() {
+        // The output of OpenJDK 17.
+        for (bytes, text) in [
+            (&b"a\xffz"[..], "a\u{fffd}z"),
+            (b"a\xc0\x80b", "a\u{fffd}\u{fffd}b"),
+            (b"\xed\xa0\xbe\xed\xb6\x80", "\u{fffd}\u{fffd}"),
+            (b"\xed\xbf\xbfy", "\u{fffd}y"),
+            (b"\xed\xa0x", "\u{fffd}x"),
+            (b"\xed\xa0", "\u{fffd}"),
+            (b"\xed", "\u{fffd}"),
+            (b"\xe2\x98x", "\u{fffd}x"),
+            (b"\xe0\x80\x80", "\u{fffd}\u{fffd}\u{fffd}"),
+            (b"\xf0\x9f\xa6", "\u{fffd}"),
+            (b"\xf4\x90\x80\x80", "\u{fffd}\u{fffd}\u{fffd}\u{fffd}"),
+            ("a\u{1f980}".as_bytes(), "a\u{1f980}"),
+        ] {
+            assert_eq!(java_text(bytes), text, "{bytes:x?}");
+        }
+        let mut record = Vec::new();
+        put_i32(&mut record, 1);
+        put_buffer(&mut record, Some(b"\xff"));
+        assert!(Reader::new(&record).list::<Cow<'_, str>>("l").is_err());
+        let list = Reader::replacing(&record).list::<Cow<'_, str>>("l").unwrap();
+        assert_eq!(list.iter().collect::<Vec<_>>(), ["\u{fffd}"]);
     }
 
     #[test]

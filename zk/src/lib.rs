@@ -14,8 +14,8 @@
 //! | [`watch`] | the watch table: which event goes to whom |
 //!
 //! Decoding takes `&[u8]` and borrows from it; no input makes it panic or allocate more than the input's own
-//! size. (A [`tree::Transaction`] owns its identities: up to [`tree::access::MAX_IDENTITIES`] of them come on top.)
-//! Encoding appends to a caller's `Vec<u8>`. Facts are those of Apache ZooKeeper 3.9 (`zookeeper.jute`,
+//! size, three times that where malformed text is replaced ([`jute::Reader::replacing`]), and for a
+//! [`tree::Transaction`] up to [`tree::access::MAX_IDENTITIES`] identities more. Encoding appends to a caller's `Vec<u8>`. Facts are those of Apache ZooKeeper 3.9 (`zookeeper.jute`,
 //! `ZooDefs`, `KeeperException`) unless a doc comment names another source.
 
 pub mod acl;

@@ -171,14 +171,13 @@ impl<'a> MultiResult<'a> {
 
 /// A list of headed items up to the end mark is kept as its bytes, the end mark left out.
 fn decode_until_end<'a, T: Item<'a>>(input: &mut Reader<'a>) -> Result<List<'a, T>, DecodeError> {
-    let bytes = input.rest();
+    let start = input.clone();
     let mut count = 0;
     loop {
-        let left = input.rest().len();
         let mut ahead = input.clone();
         if MultiHeader::decode(&mut ahead)?.done {
-            *input = ahead;
-            return Ok(List::from_wire(&bytes[..bytes.len() - left], count));
+            let end = std::mem::replace(input, ahead);
+            return Ok(List::from_wire(start, &end, count));
         }
         T::decode(input)?;
         count += 1;

@@ -1,5 +1,5 @@
 //! Decoding borrows: it asks the allocator for nothing, or, for text in Java's form, for no more than the text's own
-//! bytes. Whatever a record announces.
+//! bytes, or three times as many where malformed text is replaced. Whatever a record announces.
 
 #[path = "golden/conversation.rs"]
 mod conversation;
@@ -108,6 +108,15 @@ fn what_is_announced_is_not_allocated() {
 }
 
 #[test]
+fn malformed_text_takes_three_times_its_bytes() {
+    let mut record = Vec::new();
+    put_i32(&mut record, 1000);
+    record.extend_from_slice(&[0xff; 1000]);
+    let decoding = asked(|| Request::decode(OpCode::SYNC, &mut Reader::replacing(&record)));
+    assert_eq!(decoding, 3000);
+}
+
+#[test]
 fn a_transaction_takes_its_own_bytes_and_its_identities() {
     let most = MAX_IDENTITIES * size_of::<Identity>();
     for (count, is_read) in [(0, true), (1, true), (MAX_IDENTITIES, true), (MAX_IDENTITIES + 1, false)] {
@@ -143,6 +152,6 @@ proptest! {
     ) {
         prop_assert!(asked_by_decoding(&bytes) <= bytes.len());
         let identities = bytes.len() / 8 * size_of::<Identity>();
-        prop_assert!(asked(|| Transaction::decode(&bytes)) <= bytes.len() + identities);
+        prop_assert!(asked(|| Transaction::decode(&bytes)) <= 3 * bytes.len() + identities);
     }
 }

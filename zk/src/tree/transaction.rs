@@ -177,7 +177,8 @@ impl Transaction<'_> {
 impl<'a> Transaction<'a> {
     /// Reads what [`Transaction::encode`] wrote.
     pub fn decode(bytes: &'a [u8]) -> Result<Transaction<'a>, DecodeError> {
-        let input = &mut Reader::new(bytes);
+        // Lists in requests are stored as they came.
+        let input = &mut Reader::replacing(bytes);
         let (zxid, time_ms, session_id) = (input.i64("zxid")?, input.i64("time")?, input.i64("session id")?);
         let identities = decode_identities(input)?;
         let change = match OpCode(input.i32("op code")?) {

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use crate::acl;
 use crate::frame::DEFAULT_MAX_FRAME;
+use crate::jute::java_text;
 use crate::tree::names::{java_hash, java_spread};
 
 /// The most identities of a connection: an auth packet beyond it fails. Upstream has no such limit.
@@ -58,7 +59,7 @@ impl Identities {
     pub fn authenticate(&mut self, scheme: &str, auth: Option<&[u8]>, super_digest: Option<&str>) -> bool {
         match (scheme, auth) {
             ("digest", Some(auth)) => {
-                let digest = acl::digest_id(&String::from_utf8_lossy(auth));
+                let digest = acl::digest_id(&java_text(auth));
                 let is_super = super_digest == Some(&digest);
                 (!is_super || self.add(Identity { scheme: "super".into(), id: "".into() }))
                     && self.add(Identity { scheme: "digest".into(), id: digest.into() })

@@ -46,3 +46,13 @@ fn counts_that_a_client_wrote_wrap_around() {
     it.delete("/q/a", -1).unwrap();
     assert_eq!(stats(&it), "count=0,bytes=9223372036854775804");
 }
+
+#[test]
+fn what_else_a_client_wrote_beside_the_counts_stays() {
+    let mut it = Fixture::new();
+    it.create("/q", 0).unwrap();
+    limit(&mut it);
+    it.set(STATS, b"count=1,bytes=4=;byteHardLimit=9", -1).unwrap();
+    it.create("/q/a", 0).unwrap();
+    assert_eq!(stats(&it), "count=2,bytes=8=;byteHardLimit=9");
+}
