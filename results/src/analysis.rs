@@ -8,6 +8,7 @@ use quorumeter_record::{
 };
 
 use crate::accounting::{self, Accounts};
+use crate::agreement;
 use crate::generator;
 use crate::latencies::{IntervalLatency, Latencies, OpLatencies};
 use crate::littles_law::littles_law;
@@ -111,18 +112,22 @@ pub fn analyse(record: &RecordReader) -> Result<Analysis, ReadError> {
         warnings: Vec::new(),
         complete: timeline.ended,
     };
-    summary.gates = manifest.gates.iter().map(|text| gates::evaluate_text(text, &summary)).collect();
+    let untimed = if timeline.ended { agreement::untimed(&tally, &latencies) } else { Vec::new() };
+    summary.gates =
+        manifest.gates.iter().map(|text| gates::evaluate_text(text, &summary, &untimed)).collect();
     let end_ns = tally.end_ns.max(timeline.last_ns);
     summary.warnings = warnings::warnings(&warnings::Facts {
         manifest,
         summary: &summary,
         timeline: &timeline,
         tally: &tally,
-        latencies: &latencies,
         end_ns,
     });
+    let bug = "the accounting does not balance, which is a bug of this tool";
+    let unbalanced = accounts.violations.iter().map(|violation| format!("{bug}: {violation}"));
+    let violations: Vec<String> = unbalanced.chain(untimed.iter().map(ToString::to_string)).collect();
     (summary.verdict, summary.reasons) =
-        verdict::judge(&summary, &timeline.stops, window.is_some(), &accounts.violations);
+        verdict::judge(&summary, &timeline.stops, window.is_some(), &violations);
 
     let warmup_start_ns = timeline.start_of(Phase::Warmup);
     let warmup_end_ns = window.map(|w| w.start_ns).or(timeline.start_of(Phase::Drain)).unwrap_or(end_ns);

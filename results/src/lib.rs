@@ -12,6 +12,7 @@
 //! | [`figures`] | numbers | the way people read them: `1.23 ms`, `12,345/s` |
 
 mod accounting;
+mod agreement;
 mod analysis;
 pub mod figures;
 pub mod gates;

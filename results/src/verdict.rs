@@ -17,10 +17,7 @@ pub(crate) fn judge(
     if !summary.complete {
         reasons.push((Verdict::Error, "the record has no end: the run was killed".to_owned()));
     }
-    for violation in violations {
-        let text = format!("the accounting does not balance, which is a bug of this tool: {violation}");
-        reasons.push((Verdict::Error, text));
-    }
+    reasons.extend(violations.iter().map(|violation| (Verdict::Error, violation.clone())));
     for stop in stops {
         let detail = if stop.detail.is_empty() { String::new() } else { format!(": {}", stop.detail) };
         let at = span(stop.t_ns);

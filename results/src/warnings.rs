@@ -5,8 +5,7 @@ use quorumeter_record::{
 };
 
 use crate::WATCH_DELIVERY;
-use crate::figures::{count, counted, decimal, duration, percent, span};
-use crate::latencies::Latencies;
+use crate::figures::{count, counted, decimal, duration, span};
 use crate::tally::Tally;
 use crate::timeline::Timeline;
 
@@ -22,7 +21,6 @@ pub(crate) struct Facts<'a> {
     pub(crate) summary: &'a Summary,
     pub(crate) timeline: &'a Timeline,
     pub(crate) tally: &'a Tally,
-    pub(crate) latencies: &'a Latencies,
     /// How far the record reaches.
     pub(crate) end_ns: u64,
 }
@@ -43,7 +41,6 @@ pub(crate) fn warnings(facts: &Facts<'_>) -> Vec<String> {
             .push("this is a debug build, whose generator is many times slower: use --release".to_owned());
     }
     environment(&facts.manifest.environment, &mut warnings);
-    disagreements(facts, &mut warnings);
     warnings.extend(facts.timeline.warnings.iter().cloned());
     warnings
 }
@@ -263,27 +260,6 @@ fn environment(environment: &Environment, warnings: &mut Vec<String>) {
     }
 }
 
-/// Every counted op has its place in the histograms.
-fn disagreements(facts: &Facts<'_>, warnings: &mut Vec<String>) {
-    for ((stream, op), tally) in facts.tally.ops.iter().filter(|((_, op), _)| op != WATCH_DELIVERY) {
-        let timed = facts
-            .latencies
-            .ops
-            .get(&(stream.clone(), op.clone()))
-            .map_or(0, |latencies| latencies.response().count);
-        let counted = tally.measure.total();
-        if facts.timeline.ended && timed != counted {
-            warnings.push(format!(
-                "{stream}.{op}: intervals.ndjson counts {} and latency.hlog has {} ({}): the record was changed \
-                 after it was written, or its recorder has a bug",
-                count(counted),
-                count(timed),
-                percent(timed as f64 / counted.max(1) as f64)
-            ));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -300,7 +276,6 @@ mod tests {
             summary: &summary,
             timeline: &timeline,
             tally: &tally,
-            latencies: &Latencies::default(),
             end_ns: 12_500_000_000,
         })
     }
@@ -404,13 +379,5 @@ mod tests {
             tally.streams.entry("app".to_owned()).or_default().waiting_after_warmup = 9;
         };
         assert_eq!(warned(nine), [] as [&str; 0]);
-    }
-
-    #[test]
-    fn a_count_without_its_histogram_is_told() {
-        let warnings = warned(|_, _, _, tally| {
-            tally.ops.entry(("app".to_owned(), "read".to_owned())).or_default().measure.ok = 10;
-        });
-        assert!(warnings[0].starts_with("app.read: intervals.ndjson counts 10 and latency.hlog has 0"));
     }
 }

@@ -99,6 +99,19 @@ pub(crate) fn srvr(address: SocketAddr) -> Srvr {
     Srvr::parse(&answer).expect("its answer is one")
 }
 
+/// Python with kazoo, to which a script is to be given, or `None` after saying that `test` is skipped.
+pub(crate) fn kazoo(test: &str) -> Option<Command> {
+    let servers = launch::servers_dir().inspect_err(|error| skip(test, &error.to_string())).ok()?;
+    let lib = servers.join("kazoo-2.10.0/lib");
+    if !lib.join("kazoo/__init__.py").is_file() {
+        skip(test, "kazoo is not installed; `cargo xtask servers kazoo` does that");
+        return None;
+    }
+    let mut command = Command::new("python3");
+    command.env("PYTHONPATH", lib);
+    Some(command)
+}
+
 /// The binary under test.
 pub(crate) const QUORUMETER: &str = env!("CARGO_BIN_EXE_quorumeter");
 

@@ -296,6 +296,34 @@ fn a_killed_run_is_an_error_that_says_how_far_it_got() {
 }
 
 #[test]
+fn a_record_without_its_histograms_passes_nothing() {
+    let gate = |run: &mut Run| {
+        run.manifest.gates =
+            vec!["app.read.response.p50 < 1s".to_owned(), "app.read.rate >= 95/s".to_owned()];
+    };
+    let mut whole = run();
+    gate(&mut whole);
+    assert_eq!(whole.analyse().summary.verdict, Verdict::Pass);
+    for part in ["ok.response", "ok.service", "shed.response"] {
+        let mut run = run();
+        gate(&mut run);
+        run.histograms.retain(|(tag, interval, _)| *interval != 3 || !tag.ends_with(part));
+        let summary = run.analyse().summary;
+        assert_eq!(summary.verdict, Verdict::Error, "{part}");
+        assert!(
+            summary.reasons[0].starts_with("app.read: intervals.ndjson counts 200"),
+            "{:?}",
+            summary.reasons
+        );
+        let outcomes: Vec<GateOutcome> = summary.gates.iter().map(|g| g.outcome).collect();
+        assert_eq!(outcomes, [GateOutcome::Inconclusive, GateOutcome::Passed], "{part}");
+        // One that was cut short may lack what its last interval would have had.
+        run.events.pop();
+        assert!(!run.analyse().summary.reasons.iter().any(|r| r.contains("latency.hlog")), "{part}");
+    }
+}
+
+#[test]
 fn the_rate_of_a_run_that_failed_is_over_what_was_measured() {
     let mut run = run();
     // Second 2 was never written, and the drain is noted at the end as planned.

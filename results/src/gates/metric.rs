@@ -6,6 +6,7 @@ use quorumeter_record::{LoopKind, Quantiles, StreamInfo};
 
 use super::GateError;
 use crate::WATCH_DELIVERY;
+use crate::tally::OpKey;
 
 /// A metric: a figure of a subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -190,6 +191,11 @@ impl Metric {
             _ => return Ok(()),
         };
         Err(GateError::NotInInterval { metric: self.to_string(), problem: problem.to_owned() })
+    }
+
+    /// Whether it is a time of this kind of op.
+    pub(super) fn is_time_of(&self, (stream, op): &OpKey) -> bool {
+        matches!(self.figure, Figure::Time(..)) && self.subject.has(stream, op)
     }
 
     /// Whether its values may be negative.

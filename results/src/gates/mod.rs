@@ -30,6 +30,7 @@ use std::fmt;
 
 use quorumeter_record::{GateOutcome, GateResult, GeneratorVerdict, IntervalLine, StreamInfo, Summary};
 
+use crate::agreement::Untimed;
 use metric::Metric;
 use reading::Reading;
 use value::Bound;
@@ -269,9 +270,22 @@ pub fn known_metrics(streams: &[StreamInfo]) -> Vec<String> {
 }
 
 /// A gate of a record, which was checked when the run began. One that cannot be read is told and never passed.
-pub(crate) fn evaluate_text(text: &str, summary: &Summary) -> GateResult {
+///
+/// A time of an op of which the record lacks histograms cannot be told either.
+pub(crate) fn evaluate_text(text: &str, summary: &Summary, untimed: &[Untimed]) -> GateResult {
     match Gate::parse(text) {
-        Ok(gate) => gate.evaluate(summary),
+        Ok(gate) => {
+            let result = gate.evaluate(summary);
+            match untimed.iter().find(|untimed| gate.metric.is_time_of(&untimed.key)) {
+                Some(untimed) => GateResult {
+                    measured: None,
+                    outcome: GateOutcome::Inconclusive,
+                    reason: untimed.to_string(),
+                    ..result
+                },
+                None => result,
+            }
+        }
         Err(error) => GateResult {
             gate: text.to_owned(),
             measured: None,

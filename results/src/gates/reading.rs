@@ -72,7 +72,7 @@ impl Counts {
 
 impl Subject {
     /// Whether ops of this kind belong to it.
-    fn has(&self, stream: &str, op: &str) -> bool {
+    pub(super) fn has(&self, stream: &str, op: &str) -> bool {
         match self {
             Subject::Op { stream: s, op: o } => s == stream && o == op,
             Subject::Stream(s) => s == stream,

@@ -267,7 +267,7 @@ fn a_failure_on_a_limited_generator_is_inconclusive() {
 
 #[test]
 fn a_gate_that_cannot_be_read_is_not_passed() {
-    assert_eq!(evaluate_text("nonsense", &summary()).outcome, Inconclusive);
+    assert_eq!(evaluate_text("nonsense", &summary(), &[]).outcome, Inconclusive);
 }
 
 fn interval() -> Vec<IntervalLine> {
