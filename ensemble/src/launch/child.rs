@@ -1,4 +1,5 @@
-//! Child processes that never outlive their parent, also when the parent is killed.
+//! Child processes that never outlive their parent, also when the parent is killed. The owner of children is here;
+//! what a child does itself is in `inside`.
 //!
 //! ```text
 //! parent ── its spawning thread ──► quorumeter child --parent-pid N -- PROGRAM ARGS…
@@ -11,8 +12,12 @@
 //! spawning of a [`Children`] and ends after the last child. A child has a process group of its own: Ctrl-C in the
 //! terminal reaches the parent alone, which then stops its children in order.
 
+mod inside;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
@@ -28,6 +33,7 @@ use rustix::process::{Pid, Signal};
 
 use super::process::process_use;
 use super::{LaunchError, STOP_GRACE};
+pub use inside::{become_child, die_with_parent};
 
 /// Between two looks at a process or a file that is waited for.
 const POLL: Duration = Duration::from_millis(5);
@@ -60,7 +66,7 @@ pub struct ChildSpec {
     pub dir: PathBuf,
     /// The file to which its standard output and standard error are appended.
     pub log: PathBuf,
-    /// The file in which it will [`announce`] something, if it will; one that is there before the start is removed.
+    /// The file that will appear, whole or not at all, when it has something to tell, such as its address; one that is there before the start is removed.
     pub announcement: Option<PathBuf>,
 }
 
@@ -180,7 +186,7 @@ impl Children {
         }
     }
 
-    /// Waits until a child has made its [`announce`]ment, and returns it.
+    /// Waits until a child has written its announcement, and returns that.
     pub fn wait_for_announcement(&self, pid: u32, timeout: Duration) -> Result<String, LaunchError> {
         let file = of(&mut self.running(), pid).spec.announcement.clone();
         let Some(file) = file else {
@@ -325,218 +331,4 @@ fn read_end(path: &Path, from: u64) -> io::Result<String> {
     let mut bytes = Vec::new();
     file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// Turns the calling process into `program`, which dies when its parent does. Returns only when that failed; the
-/// caller then reports the error and exits. It is what `quorumeter child` does.
-pub fn become_child(parent_pid: u32, program: &OsStr, args: &[OsString]) -> io::Error {
-    match die_with_parent(parent_pid) {
-        Ok(()) => Command::new(program).args(args).exec(),
-        Err(error) => error,
-    }
-}
-
-/// From now on the kernel kills the calling process when its parent, which must be `parent_pid`, dies. An error means
-/// that the parent is gone already, and that the caller should exit.
-pub fn die_with_parent(parent_pid: u32) -> io::Result<()> {
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    // The parent may have died before the line above; then another one has taken its place.
-    let parent = rustix::process::getppid().map(Pid::as_raw_pid);
-    if parent.and_then(|pid| u32::try_from(pid).ok()) == Some(parent_pid) {
-        Ok(())
-    } else {
-        Err(io::Error::other(format!(
-            "the parent process {parent_pid} is gone; this is a command for internal use"
-        )))
-    }
-}
-
-/// Tells the parent something, such as the address that a member serves at, through a file. The file appears whole or not at
-/// all. [`Children::wait_for_announcement`] reads it.
-pub fn announce(file: &Path, line: &str) -> io::Result<()> {
-    let mut unfinished = file.as_os_str().to_owned();
-    unfinished.push(".unfinished");
-    std::fs::write(&unfinished, format!("{line}\n"))?;
-    std::fs::rename(&unfinished, file)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::process::ExitStatusExt;
-
-    use super::*;
-
-    const LONG: Duration = Duration::from_secs(30);
-
-    fn spec(dir: &Path, script: &str) -> ChildSpec {
-        ChildSpec {
-            name: "test member".to_owned(),
-            program: PathBuf::from("sh"),
-            args: vec!["-c".into(), script.into()],
-            dir: dir.to_owned(),
-            log: dir.join("log"),
-            announcement: Some(dir.join("announced")),
-        }
-    }
-
-    fn start(children: &Children, dir: &Path, script: &str) -> u32 {
-        children.start(spec(dir, script)).unwrap()
-    }
-
-    /// Starts a script and waits until it has come to its `UP`.
-    fn start_announced(children: &Children, dir: &Path, script: &str) -> u32 {
-        let pid =
-            start(children, dir, &script.replace("UP", "echo up > unfinished; mv unfinished announced"));
-        assert_eq!(children.wait_for_announcement(pid, LONG).unwrap(), "up");
-        pid
-    }
-
-    /// Signal and exit code.
-    fn how_it_ended(children: &Children, pid: u32) -> (Option<i32>, Option<i32>) {
-        match children.check(pid) {
-            Err(LaunchError::Died { status, .. }) => (status.signal(), status.code()),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn exists(pid: u32) -> bool {
-        Path::new(&format!("/proc/{pid}")).exists()
-    }
-
-    fn wait_for_death(children: &Children, pid: u32) -> LaunchError {
-        let deadline = Instant::now() + LONG;
-        while Instant::now() < deadline {
-            if let Err(error) = children.check(pid) {
-                return error;
-            }
-            thread::sleep(POLL);
-        }
-        panic!("{pid} lives on");
-    }
-
-    #[test]
-    fn a_child_is_gone_once_its_owner_is_dropped() {
-        let dir = tempfile::tempdir().unwrap();
-        let children = Children::new(Wrapper::None).unwrap();
-        let pids = [0, 1].map(|_| start(&children, dir.path(), "exec sleep 60"));
-        for pid in pids {
-            children.check(pid).unwrap();
-            assert!(children.process_use(pid).is_some());
-        }
-        drop(children);
-        assert!(pids.iter().all(|pid| !exists(*pid)));
-    }
-
-    #[test]
-    fn stopping_asks_first_and_kills_what_does_not_listen() {
-        let dir = tempfile::tempdir().unwrap();
-        for (script, grace, signal, code) in [
-            ("trap 'exit 3' TERM; UP; while :; do sleep 0.01; done", LONG, None, Some(3)),
-            ("UP; exec sleep 60", LONG, Some(15), None),
-            ("trap '' TERM; UP; while :; do sleep 0.01; done", Duration::from_millis(50), Some(9), None),
-        ] {
-            let children = Children::new(Wrapper::None).unwrap();
-            let pid = start_announced(&children, dir.path(), script);
-            children.stop_all(grace);
-            assert_eq!(how_it_ended(&children, pid), (signal, code), "{script}");
-            assert!(!exists(pid) && children.process_use(pid).is_none());
-        }
-    }
-
-    #[test]
-    fn a_stopped_child_hears_sigterm_too() {
-        let dir = tempfile::tempdir().unwrap();
-        let children = Children::new(Wrapper::None).unwrap();
-        let pid = start_announced(&children, dir.path(), "UP; exec sleep 60");
-        of(&mut children.running(), pid).signal(Signal::STOP);
-        children.stop_all(LONG);
-        assert_eq!(how_it_ended(&children, pid), (Some(15), None));
-    }
-
-    #[test]
-    fn a_death_is_told_with_its_status_and_the_end_of_its_own_log() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("log"), "of an earlier start\n").unwrap();
-        let children = Children::new(Wrapper::None).unwrap();
-        let pid = start(
-            &children,
-            dir.path(),
-            "i=0; while [ $i -lt 30 ]; do i=$((i+1)); echo line $i; done; exit 7",
-        );
-        let error = wait_for_death(&children, pid);
-        let LaunchError::Died { status, tail, .. } = &error else { panic!("{error}") };
-        assert_eq!(status.code(), Some(7));
-        assert_eq!((tail.lines().count(), tail.lines().next()), (TAIL_LINES, Some("line 11")));
-        assert!(error.to_string().starts_with("test member died (exit status: 7)"), "{error}");
-
-        let pid = start(&children, dir.path(), "exit 1");
-        let LaunchError::Died { tail, .. } = wait_for_death(&children, pid) else { panic!() };
-        assert_eq!(tail, "(it is empty)");
-    }
-
-    #[test]
-    fn an_announcement_is_of_this_start() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("announced"), "of an earlier start\n").unwrap();
-        let children = Children::new(Wrapper::None).unwrap();
-        start_announced(&children, dir.path(), "UP; exec sleep 60");
-
-        let dead = start(&children, dir.path(), "exit 1");
-        let error = children.wait_for_announcement(dead, LONG).unwrap_err();
-        assert!(matches!(error, LaunchError::Died { .. }), "{error}");
-
-        let silent = start(&children, dir.path(), "echo hm >&2; exec sleep 60");
-        let error = children.wait_for_announcement(silent, Duration::from_millis(20)).unwrap_err();
-        assert!(matches!(error, LaunchError::NotReady { .. }), "{error}");
-    }
-
-    #[test]
-    fn an_announcement_has_no_half() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("announced");
-        announce(&file, "127.0.0.1:4711").unwrap();
-        announce(&file, "127.0.0.1:4712").unwrap();
-        assert_eq!(std::fs::read_to_string(&file).unwrap(), "127.0.0.1:4712\n");
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn the_wrapper_is_told_its_parent_and_the_program() {
-        let dir = tempfile::tempdir().unwrap();
-        // The shell reads its first argument, `child`, as a script.
-        std::fs::write(dir.path().join("child"), "echo \"$1 $2 $3\"; shift 3; exec \"$@\"\n").unwrap();
-        let children = Children::new(Wrapper::Quorumeter(PathBuf::from("sh"))).unwrap();
-        let pid = start_announced(&children, dir.path(), "echo -- --parent-pid; UP; exec sleep 60");
-        assert_eq!(
-            children.output(pid),
-            format!("--parent-pid {} --\n-- --parent-pid\n", std::process::id())
-        );
-    }
-
-    #[test]
-    fn a_child_has_a_process_group_of_its_own() {
-        let dir = tempfile::tempdir().unwrap();
-        let children = Children::new(Wrapper::None).unwrap();
-        let pid = start(&children, dir.path(), "exec sleep 60");
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-        let group = stat.rsplit_once(')').unwrap().1.split_ascii_whitespace().nth(2).unwrap();
-        assert_eq!(group, pid.to_string());
-    }
-
-    #[test]
-    fn a_program_that_is_not_there_is_an_error_with_its_name() {
-        let dir = tempfile::tempdir().unwrap();
-        let children = Children::new(Wrapper::None).unwrap();
-        let missing = ChildSpec { program: "/no/such/program".into(), ..spec(dir.path(), "") };
-        let error = children.start(missing).unwrap_err().to_string();
-        assert!(error.contains("test member") && error.contains("/no/such/program"), "{error}");
-    }
-
-    #[test]
-    fn a_process_of_another_parent_is_told_so() {
-        let error = die_with_parent(u32::MAX).unwrap_err();
-        assert!(error.to_string().contains("is gone"), "{error}");
-        // Undo what the call has asked for, so that the test's own parent may end as it likes.
-        rustix::process::set_parent_process_death_signal(None).unwrap();
-    }
 }
