@@ -4,19 +4,24 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use quorumeter_zk::ErrorCode;
+use quorumeter_zk::connect::{ConnectRequest, ConnectResponse, PASSWORD_LEN};
+use quorumeter_zk::four_letter::{Mode, Srvr};
+use quorumeter_zk::frame::{self, Front, PREFIX_LEN};
+use quorumeter_zk::reply::ReplyHeader;
+use quorumeter_zk::request::Request;
+
 /// Longest answer that is read from a member.
-const ANSWER_BYTES_MAX: u64 = 64 * 1024;
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// Asks the member for its role, opens a session at it and closes that again: both are writes, so the member is part
 /// of a working ensemble when this succeeds. `timeout` bounds each connect, read and write. An error says in words
 /// what is missing.
 pub(super) fn check_serving(address: SocketAddr, timeout: Duration) -> Result<(), String> {
     let answer = srvr(address, timeout).map_err(|error| format!("srvr: {error}"))?;
-    let Some(mode) = mode(&answer) else {
-        return Err(format!("srvr: {}", answer.lines().next().unwrap_or("an empty answer")));
-    };
-    if !["leader", "follower", "observer", "standalone"].contains(&mode) {
-        return Err(format!("srvr: its mode is {mode}"));
+    let mode = Srvr::parse(&answer).map_err(|error| format!("srvr: {error}"))?.mode;
+    if mode == Mode::ReadOnly {
+        return Err(format!("srvr: its mode is {}", mode.name()));
     }
     open_and_close_session(address, timeout).map_err(|error| format!("opening a session: {error}"))
 }
@@ -25,53 +30,46 @@ fn srvr(address: SocketAddr, timeout: Duration) -> io::Result<String> {
     let mut stream = connect(address, timeout)?;
     stream.write_all(b"srvr")?;
     let mut answer = String::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
+    stream.take(ANSWER_BYTES_MAX as u64).read_to_string(&mut answer)?;
     Ok(answer)
-}
-
-/// What follows `Mode:`. A member that looks for a leader answers without one.
-fn mode(srvr: &str) -> Option<&str> {
-    srvr.lines().find_map(|line| line.strip_prefix("Mode:")).map(str::trim)
 }
 
 fn open_and_close_session(address: SocketAddr, timeout: Duration) -> io::Result<()> {
     let mut stream = connect(address, timeout)?;
-    stream.write_all(&connect_request())?;
-    let response = read_frame(&mut stream)?;
-    // protocolVersion (4), timeOut (4), sessionId (8): no time-out means no session.
-    if response.get(4..8).is_none_or(|timeout_ms| timeout_ms == [0; 4]) {
+    let mut out = Vec::new();
+    ConnectRequest {
+        protocol_version: 0,
+        last_zxid_seen: 0,
+        timeout_ms: 4_000,
+        session_id: 0,
+        password: Some(&[0; PASSWORD_LEN]),
+        read_only: Some(false),
+    }
+    .encode_frame(&mut out);
+    stream.write_all(&out)?;
+    let body = read_frame(&mut stream)?;
+    let response = ConnectResponse::decode(&body).map_err(io::Error::other)?;
+    if response.timeout_ms <= 0 {
         return Err(io::Error::other("it was refused"));
     }
-    // xid 1, closeSession.
-    stream.write_all(&[0, 0, 0, 8, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xf5])?;
-    // xid (4), zxid (8), err (4).
-    match read_frame(&mut stream)?.get(12..16) {
-        Some([0, 0, 0, 0]) => Ok(()),
-        _ => Err(io::Error::other("it could not be closed")),
+    out.clear();
+    Request::CloseSession.encode_frame(&mut out, 1);
+    stream.write_all(&out)?;
+    let body = read_frame(&mut stream)?;
+    match ReplyHeader::split(&body).map_err(io::Error::other)?.0.err {
+        ErrorCode::OK => Ok(()),
+        code => Err(io::Error::other(format!("it could not be closed: {code}"))),
     }
-}
-
-/// A ConnectRequest of 45 bytes in its frame: a new session with a time-out of 4 s, not read-only.
-fn connect_request() -> [u8; 49] {
-    let mut frame = [0; 49];
-    frame[3] = 45;
-    // protocolVersion (4), lastZxidSeen (8), then timeOut.
-    frame[16..20].copy_from_slice(&4_000_i32.to_be_bytes());
-    // sessionId (8), then the length of the password, the password (16) and readOnly (1).
-    frame[31] = 16;
-    frame
 }
 
 fn read_frame(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
-    let mut length = [0; 4];
-    stream.read_exact(&mut length)?;
-    let length = u64::from(u32::from_be_bytes(length));
-    if length > ANSWER_BYTES_MAX {
-        return Err(io::Error::other(format!("the answer claims to have {length} bytes")));
+    let mut bytes = vec![0; PREFIX_LEN];
+    stream.read_exact(&mut bytes)?;
+    if let Front::Partial { needed } = frame::front(&bytes, ANSWER_BYTES_MAX).map_err(io::Error::other)? {
+        bytes.resize(needed, 0);
+        stream.read_exact(&mut bytes[PREFIX_LEN..])?;
     }
-    let mut body = vec![0; length as usize];
-    stream.read_exact(&mut body)?;
-    Ok(body)
+    Ok(bytes.split_off(PREFIX_LEN))
 }
 
 fn connect(address: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
@@ -89,14 +87,14 @@ mod tests {
     use super::*;
 
     /// A member that answers the n-th connection with the n-th answer.
-    fn member(answers: &'static [&'static [u8]]) -> SocketAddr {
+    fn member(answers: Vec<Vec<u8>>) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         thread::spawn(move || {
             for answer in answers {
                 let (mut stream, _) = listener.accept().unwrap();
                 let _ = stream.read(&mut [0; 64]);
-                stream.write_all(answer).unwrap();
+                stream.write_all(&answer).unwrap();
                 stream.shutdown(std::net::Shutdown::Write).unwrap();
                 let _ = stream.read_to_end(&mut Vec::new());
             }
@@ -104,23 +102,53 @@ mod tests {
         address
     }
 
-    const FOLLOWER: &[u8] = b"Zookeeper version: 3.9.4\nZxid: 0x0\nMode: follower\nNode count: 5\n";
-    /// Connect response with a time-out of 4 s, and the reply to closeSession.
-    const SESSION: &[u8] =
-        b"\0\0\0\x25\0\0\0\0\0\0\x0f\xa0\0\0\0\0\0\0\0\x01\0\0\0\x10PASSWORDPASSWORD\0\0\0\0\x10\0\0\0\x01\0\0\0\0\0\0\0\x05\0\0\0\0";
-    /// Connect response with a time-out of 0.
-    const REFUSED: &[u8] = b"\0\0\0\x25\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x10PASSWORDPASSWORD\0";
+    fn srvr(mode: Mode) -> Vec<u8> {
+        let srvr = Srvr {
+            version: "3.9.4".to_owned(),
+            latency_ms: (0.0, 0.0, 0.0),
+            received: 0,
+            sent: 0,
+            connections: 1,
+            outstanding: 0,
+            zxid: 0,
+            mode,
+            proposal_sizes: None,
+            node_count: 5,
+        };
+        srvr.write().into_bytes()
+    }
+
+    /// The answer to a handshake and the reply to closeSession.
+    fn session(timeout_ms: i32, err: ErrorCode) -> Vec<u8> {
+        let mut out = Vec::new();
+        ConnectResponse {
+            protocol_version: 0,
+            timeout_ms,
+            session_id: 1,
+            password: Some(&[7; PASSWORD_LEN]),
+            read_only: Some(false),
+        }
+        .encode_frame(&mut out);
+        ReplyHeader { xid: 1, zxid: 5, err }.encode_frame(&mut out);
+        out
+    }
 
     #[test]
     fn a_member_serves_when_it_has_a_role_and_gives_a_session() {
+        let follower = || srvr(Mode::Follower);
         for (answers, expected) in [
-            (&[FOLLOWER, SESSION][..], Ok(())),
-            (&[b"This ZooKeeper instance is not currently serving requests\n"], Err("not currently serving")),
-            (&[b"Mode: read-only\n"], Err("mode is read-only")),
-            (&[b""], Err("an empty answer")),
-            (&[FOLLOWER, b""], Err("opening a session")),
-            (&[FOLLOWER, REFUSED], Err("refused")),
-            (&[FOLLOWER, b"HTTP/1.1 400"], Err("claims to have")),
+            (vec![follower(), session(4_000, ErrorCode::OK)], Ok(())),
+            (vec![srvr(Mode::Standalone), session(4_000, ErrorCode::OK)], Ok(())),
+            (
+                vec![b"This ZooKeeper instance is not currently serving requests\n".to_vec()],
+                Err("not serving"),
+            ),
+            (vec![srvr(Mode::ReadOnly)], Err("mode is read-only")),
+            (vec![vec![]], Err("answer is empty")),
+            (vec![follower(), vec![]], Err("opening a session")),
+            (vec![follower(), session(0, ErrorCode::OK)], Err("refused")),
+            (vec![follower(), session(4_000, ErrorCode::THROTTLED_OP)], Err("not be closed")),
+            (vec![follower(), b"HTTP/1.1 400".to_vec()], Err("a frame announces")),
         ] {
             let result = check_serving(member(answers), Duration::from_secs(10));
             match expected {
@@ -135,14 +163,5 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let error = check_serving(listener.local_addr().unwrap(), Duration::from_millis(20)).unwrap_err();
         assert!(error.starts_with("srvr: "), "{error}");
-    }
-
-    #[test]
-    fn a_connect_request_is_45_bytes_in_its_frame() {
-        let frame = connect_request();
-        assert_eq!(frame[..4], 45_u32.to_be_bytes());
-        assert_eq!(frame.len(), 4 + 4 + 8 + 4 + 8 + 4 + 16 + 1);
-        assert_eq!(frame[16..20], 4_000_u32.to_be_bytes());
-        assert_eq!(frame[28..32], 16_u32.to_be_bytes());
     }
 }
