@@ -110,26 +110,25 @@ fn a_stall_holds_everything_back() {
     assert_eq!(stages[0], (Stage::Began, 3));
     assert_eq!(stages[1].0, Stage::Ended);
     let length = log[1].at - log[0].at;
-    assert!(length >= LONG && length < LONG * 5, "{length:?}");
+    assert!(length >= LONG, "{length:?}");
     assert_eq!(log[0].connection, Some(1));
 }
 
 #[test]
 fn steps_come_after_a_time() {
+    let begin = Instant::now();
     let (server, mut raw) = start([
         (Trigger::AfterFirstOp(LONG), replies(ReplyFault::Close, 1)),
         (Trigger::AfterStart(Duration::ZERO), Action::Version("9.9.9-test, built on a day".into())),
     ]);
-    let begin = Instant::now();
-    let mut answered = 0;
     loop {
         raw.send(&read("/data"));
-        match raw.answer().unwrap() {
-            Some(_) => answered += 1,
-            None => break,
+        if raw.answer().unwrap().is_none() {
+            break;
         }
     }
-    assert!(answered > 0 && begin.elapsed() >= LONG - Duration::from_millis(10), "{:?}", begin.elapsed());
+    // The first op was the creation of /data.
+    assert!(begin.elapsed() >= LONG, "{:?}", begin.elapsed());
     assert_eq!(Srvr::parse(&word(server.address(), "srvr")).unwrap().version, "9.9.9-test, built on a day");
 }
 
@@ -144,13 +143,13 @@ fn replies_are_delayed_in_order() {
         assert_eq!(raw.answer().unwrap().unwrap().header.xid, n + 2);
         assert!(begin.elapsed() >= LONG);
     }
+    // Nobody waits for an hour, so the second order has ended the first.
+    server.act(Action::DelayReplies(Duration::from_secs(3_600)));
     server.act(Action::DelayReplies(Duration::ZERO));
-    while began(&server).len() < 2 {
+    while began(&server).len() < 3 {
         std::thread::yield_now();
     }
-    let begin = Instant::now();
     raw.call(&read("/data"));
-    assert!(begin.elapsed() < LONG);
 }
 
 #[test]
@@ -184,12 +183,15 @@ fn half_a_reply_is_followed_by_nothing() {
         let (_server, mut raw) = start([(at(2), replies(fault, 1))]);
         raw.send(&read("/data"));
         raw.send(&read("/data"));
-        raw.stream.set_read_timeout(Some(LONG)).unwrap();
-        let mut bytes = Vec::new();
-        let end = raw.stream.read_to_end(&mut bytes);
-        assert_eq!(end.is_ok() || end.is_err_and(|e| e.kind() == ErrorKind::ConnectionReset), is_closed);
         // Prefix, header, one byte of data with its length, and a stat: 93 bytes.
-        assert_eq!(bytes.len(), 46);
+        raw.stream.read_exact(&mut [0; 46]).unwrap();
+        if !is_closed {
+            raw.stream.set_read_timeout(Some(LONG)).unwrap();
+        }
+        let mut rest = Vec::new();
+        let end = raw.stream.read_to_end(&mut rest);
+        assert_eq!(end.is_ok() || end.is_err_and(|e| e.kind() == ErrorKind::ConnectionReset), is_closed);
+        assert!(rest.is_empty(), "{rest:?}");
     }
 }
 
@@ -250,19 +252,23 @@ fn all_connections_break_at_once() {
 
 #[test]
 fn connections_are_refused_for_a_while() {
-    let (server, mut raw) = start([(at(2), Action::RefuseConnections(LONG))]);
+    // As long as it takes to see it.
+    let (server, mut raw) = start([(at(2), Action::RefuseConnections(Duration::from_secs(3_600)))]);
     raw.call(&read("/data"));
     let begin = Instant::now();
     let is_refused =
         || TcpStream::connect(server.address()).is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused);
     while !is_refused() {
-        assert!(begin.elapsed() < LONG, "the listener closes");
+        assert!(begin.elapsed() < raw::PATIENCE, "the listener closes");
+        std::thread::yield_now();
     }
+    let begin = Instant::now();
+    server.act(Action::RefuseConnections(LONG));
     while TcpStream::connect(server.address()).is_err() {
         assert!(begin.elapsed() < raw::PATIENCE);
         std::thread::sleep(Duration::from_millis(5));
     }
-    assert!(begin.elapsed() >= LONG - Duration::from_millis(20));
+    assert!(begin.elapsed() >= LONG, "{:?}", begin.elapsed());
     assert_eq!(raw.call(&read("/data")).header.err, ErrorCode::OK, "the old connection lives");
     assert!(server.log().iter().any(|done| done.stage == Stage::Ended));
 }
@@ -280,7 +286,9 @@ fn handshakes_go_wrong() {
         let server = Scripted::start(script([(Trigger::AtConnection(2), handshakes.clone())])).unwrap();
         let _first = Raw::connect(server.address());
         let mut raw = Raw::open(server.address()).unwrap();
-        raw.stream.set_read_timeout(Some(LONG)).unwrap();
+        if fault == HandshakeFault::Silence {
+            raw.stream.set_read_timeout(Some(LONG)).unwrap();
+        }
         let result = raw.handshake(4_000, 0, 0, &[0; PASSWORD_LEN]);
         match fault {
             HandshakeFault::Silence => assert_eq!(result.unwrap_err().kind(), ErrorKind::WouldBlock),

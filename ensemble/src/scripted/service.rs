@@ -103,10 +103,10 @@ impl ScriptedMember {
 
     /// Does what a step says. `id` is the connection of the op or handshake that it begins at.
     fn perform(&mut self, clients: &mut Clients, id: Option<WireId>, action: Action) {
-        self.log(id, &action, Stage::Began);
+        let now = self.log(id, &action, Stage::Began);
         match action {
             Action::Stall(length) => {
-                self.stalled = Some((self.now + length, length));
+                self.stalled = Some((now + length, length));
                 clients.stall(true);
             }
             Action::DelayReplies(delay) => self.delay = delay,
@@ -114,7 +114,7 @@ impl ScriptedMember {
             Action::CloseAll => self.break_all = Some(Then::Close),
             Action::ResetAll => self.break_all = Some(Then::Reset),
             Action::RefuseConnections(length) => {
-                self.refusing = Some((self.now + length, length));
+                self.refusing = Some((now + length, length));
                 clients.refuse(true);
             }
             Action::Handshakes { fault, count } => self.handshake_faults.push_back((fault, count)),
@@ -140,11 +140,13 @@ impl ScriptedMember {
         self.shared.woken.notify_one();
     }
 
-    fn log(&self, id: Option<WireId>, action: &Action, stage: Stage) {
+    /// Logs what is done, and returns the time that it is logged with.
+    fn log(&self, id: Option<WireId>, action: &Action, stage: Stage) -> Instant {
         let connection = id.and_then(|id| self.talks.get(&id)).map(|talk| talk.number);
-        let at = Instant::now().into_std();
-        let done = Done { at, connection, ops: self.counted_all, action: action.clone(), stage };
-        self.shared.state().log.push(done);
+        let now = Instant::now();
+        let (at, ops) = (now.into_std(), self.counted_all);
+        self.shared.state().log.push(Done { at, connection, ops, action: action.clone(), stage });
+        now
     }
 
     /// Performs the steps whose trigger is this one.

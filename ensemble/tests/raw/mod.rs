@@ -15,7 +15,7 @@ use quorumeter_zk::request::{Create, Request, VersionedPath, WatchedPath};
 use quorumeter_zk::{Acl, ErrorCode, OpCode};
 
 /// How long a test waits for anything before it fails.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A connection, usually with a session.
 pub struct Raw {
@@ -160,6 +160,7 @@ impl Raw {
                 Err(e) if matches!(e.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
                     return Ok(None);
                 }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
             }
         }
