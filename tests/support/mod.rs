@@ -179,7 +179,7 @@ pub(crate) fn measure_with(members: &[SocketAddr], workload: &str, requirements:
         command_line: Vec::new(),
         quorumeter: QUORUMETER.into(),
     };
-    Measured { result: run(options, &mut Nobody), dir }
+    Measured { result: run(options, &mut Nobody).map_err(|failure| failure.error), dir }
 }
 
 /// A server that keeps to a script. Its ticks are short, so that session timeouts may be.

@@ -29,7 +29,7 @@ struct Server {
     check: fn(&Path, &Path) -> Result<(), String>,
 }
 
-static SERVERS: [Server; 2] = [
+static SERVERS: [Server; 3] = [
     Server {
         name: "zookeeper",
         version: zookeeper::VERSION,
@@ -38,9 +38,12 @@ static SERVERS: [Server; 2] = [
         check: check_jars,
     },
     Server { name: "hdrhistogram", version: "2.2.2", needs: &MAVEN, build: fetch_jars, check: check_jars },
+    Server { name: "kazoo", version: "2.10.0", needs: &PYTHON, build: fetch_packages, check: check_packages },
 ];
 
 const MAVEN: [(&str, &str); 2] = [("java", "default-jre-headless"), ("mvn", "maven")];
+
+const PYTHON: [(&str, &str); 2] = [("python3", "python3"), ("pip3", "python3-pip")];
 
 /// The file in an installation that says from which build files it was made.
 const STAMP: &str = "stamp";
@@ -191,6 +194,22 @@ fn check_jars(source: &Path, target: &Path) -> Result<(), String> {
     }
 }
 
+/// Fetches the Python packages of a `requirements.txt` into `lib`; pip compares them with the checksums in it.
+fn fetch_packages(source: &Path, target: &Path) -> Result<(), String> {
+    run(Command::new("pip3")
+        .args(["install", "--quiet", "--disable-pip-version-check", "--root-user-action", "ignore"])
+        .args(["--no-deps", "--no-compile", "--require-hashes", "--requirement"])
+        .arg(source.join("requirements.txt"))
+        .arg("--target")
+        .arg(target.join("lib")))
+}
+
+/// Whether there is something to import.
+fn check_packages(_: &Path, target: &Path) -> Result<(), String> {
+    let package = target.join("lib/kazoo/__init__.py");
+    if package.is_file() { Ok(()) } else { Err(format!("{} is missing", package.display())) }
+}
+
 /// Makes sure that the programs which an installation needs are there, and installs their packages where that is
 /// possible.
 fn provide(server: &Server) -> Result<(), String> {
@@ -248,8 +267,12 @@ mod tests {
     fn the_build_files_pin_the_versions_of_the_table() {
         for server in &SERVERS {
             let files = build_files(&server.source()).unwrap();
-            assert!(files.contains(&format!("<version>{}</version>", server.version)), "{}", server.name);
-            assert!(files.contains("SHA256SUMS"), "{}", server.name);
+            let is_pinned =
+                [format!("<version>{}</version>", server.version), format!("=={} ", server.version)]
+                    .iter()
+                    .any(|pin| files.contains(pin));
+            assert!(is_pinned, "{}", server.name);
+            assert!(files.contains("SHA256SUMS") || files.contains("--hash=sha256:"), "{}", server.name);
         }
     }
 
@@ -259,9 +282,9 @@ mod tests {
             choose(&names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>())
                 .map(|servers| servers.iter().map(|server| server.name).collect::<Vec<_>>())
         };
-        assert_eq!(names(&[]).unwrap(), ["zookeeper", "hdrhistogram"]);
+        assert_eq!(names(&[]).unwrap(), ["zookeeper", "hdrhistogram", "kazoo"]);
         assert_eq!(names(&["hdrhistogram"]).unwrap(), ["hdrhistogram"]);
-        assert!(names(&["zookeper"]).unwrap_err().contains("there are zookeeper, hdrhistogram"));
+        assert!(names(&["zookeper"]).unwrap_err().contains("there are zookeeper, hdrhistogram, kazoo"));
     }
 
     #[test]
