@@ -98,8 +98,14 @@ fn try_run(args: Args) -> Result<u8, u8> {
     let mut progress = Progress::new();
     let finished = measure(options, &mut progress);
     progress.finish();
-    let finished = finished.map_err(|error| diagnose::fail(&error, error.exit_code()))?;
     let format = args.format.chosen();
+    let finished = finished.map_err(|failure| {
+        let code = diagnose::fail(&failure.error, failure.error.exit_code());
+        if let Some(finished) = failure.finished.filter(|_| format == Format::Json) {
+            diagnose::print(&render(&finished.analysis, format));
+        }
+        code
+    })?;
     if !diagnose::print(&render(&finished.analysis, format)) {
         return Err(crate::EXIT_ENVIRONMENT);
     }

@@ -21,5 +21,5 @@ pub mod signals;
 
 pub use ensembles::{EnsembleKind, EnsembleSpec};
 pub use observe::{Numbers, Observer};
-pub use run::{Finished, RunError, RunOptions, TargetSpec, run};
+pub use run::{Failure, Finished, RunError, RunOptions, TargetSpec, run};
 pub use signals::Signals;

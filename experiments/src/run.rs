@@ -11,10 +11,10 @@ mod prepare;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use quorumeter_loadgen::plan::Workload;
-use quorumeter_record::{Manifest, PhasePlan, RecordReader, RecordWriter, WriteError};
+use quorumeter_record::{Manifest, PhasePlan, RecordReader, RecordWriter};
 use quorumeter_results::{Analysis, Gate, GateError, analyse};
 use quorumeter_targets::{Clock, TargetUrl};
 use tokio::runtime::{Builder, LocalOptions};
@@ -71,8 +71,28 @@ pub struct Finished {
     pub analysis: Analysis,
 }
 
+/// A run that was not done, or not to its end.
+#[derive(Debug)]
+pub struct Failure {
+    /// Why.
+    pub error: RunError,
+    /// What was computed from the record, where the run got as far as to have one.
+    pub finished: Option<Box<Finished>>,
+}
+
+impl<E: Into<RunError>> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        Failure { error: error.into(), finished: None }
+    }
+}
+
 /// Does a run, to its report. The members of a launched ensemble are gone when this returns.
-pub fn run(options: RunOptions, observer: &mut dyn Observer) -> Result<Finished, RunError> {
+///
+/// # Errors
+///
+/// What kept the run from its end. The record then has what was measured until then, and a summary as far as it can be
+/// read and written.
+pub fn run(options: RunOptions, observer: &mut dyn Observer) -> Result<Finished, Failure> {
     let streams = precheck::streams(&options.workload);
     let file = &options.workload.file;
     let gates = parse_gates(&file.gates, &options.requirements)?;
@@ -108,7 +128,7 @@ pub fn run(options: RunOptions, observer: &mut dyn Observer) -> Result<Finished,
         TargetSpec::Url(_) => BTreeMap::new(),
         TargetSpec::Ensemble { settings, .. } => settings.clone(),
     };
-    let record = RecordWriter::create(&dir, &manifest)?;
+    let record = Arc::new(Mutex::new(RecordWriter::create(&dir, &manifest)?));
     observer.notice(&format!("record: {}", dir.display()));
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let result = runtime.block_on(async {
@@ -119,7 +139,7 @@ pub fn run(options: RunOptions, observer: &mut dyn Observer) -> Result<Finished,
             dir: dir.clone(),
             settings: settings.clone(),
             clock,
-            record: Arc::new(Mutex::new(record)),
+            record: Arc::clone(&record),
             manifest,
             aborts: aborts.into_iter().map(|gate| Brake { gate, violated_since_ns: None }).collect(),
             observer,
@@ -132,16 +152,17 @@ pub fn run(options: RunOptions, observer: &mut dyn Observer) -> Result<Finished,
     // A task that still waits for a starting member must not be waited for in turn.
     runtime.shutdown_background();
     ensembles::remove_secrets(&dir.join(ENSEMBLE_DIR), &settings);
-    result?;
-    let reader = RecordReader::open(&dir)?;
-    let analysis = analyse(&reader)?;
-    let text = serde_json::to_string_pretty(&analysis.summary).map_err(io::Error::from)? + "\n";
-    let path = dir.join(quorumeter_record::SUMMARY_FILE);
-    std::fs::write(&path, text).map_err(|source| WriteError::Io {
-        action: "write",
-        path: path.clone(),
-        source,
-    })?;
+    let finished = conclude(dir, &record);
+    match result {
+        Ok(()) => Ok(finished?),
+        Err(error) => Err(Failure { error, finished: finished.ok().map(Box::new) }),
+    }
+}
+
+/// Judges the record, and completes it with the summary.
+fn conclude(dir: PathBuf, record: &Mutex<RecordWriter>) -> Result<Finished, RunError> {
+    let analysis = analyse(&RecordReader::open(&dir)?)?;
+    record.lock().unwrap_or_else(PoisonError::into_inner).summary(&analysis.summary)?;
     Ok(Finished { dir, analysis })
 }
 

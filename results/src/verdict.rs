@@ -14,8 +14,9 @@ pub(crate) fn judge(
     violations: &[String],
 ) -> (Verdict, Vec<String>) {
     let mut reasons: Vec<(Verdict, String)> = Vec::new();
-    if !summary.complete {
-        reasons.push((Verdict::Error, "the record has no end: the run was killed".to_owned()));
+    if !summary.complete && !stops.iter().any(|stop| stop.reason == StopReason::Error) {
+        let text = "the record has no end: the run was killed, or is still going";
+        reasons.push((Verdict::Error, text.to_owned()));
     }
     reasons.extend(violations.iter().map(|violation| (Verdict::Error, violation.clone())));
     for stop in stops {
@@ -106,12 +107,21 @@ mod tests {
         assert_eq!(
             reasons,
             [
-                "the record has no end: the run was killed",
+                "the record has no end: the run was killed, or is still going",
                 "gate `app.read.rate > 1/s` cannot be told: because",
                 "an [abort] expression stopped the run at 2 s: the detail",
                 "gate `app.read.rate > 1/s` does not hold: because",
             ]
         );
+    }
+
+    #[test]
+    fn a_run_that_failed_was_not_killed() {
+        let mut failed = summary();
+        failed.complete = false;
+        let (verdict, reasons) = judge(&failed, &[stop(StopReason::Error)], true, &[]);
+        assert_eq!(verdict, Verdict::Error);
+        assert_eq!(reasons, ["the run could not go on at 2 s: the detail"]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use quorumeter_ensemble::scripted::{Action, Step, Trigger};
-use quorumeter_record::{EventKind, RecordReader, Verdict};
+use quorumeter_record::{EventKind, RecordReader, Summary, Verdict};
 use quorumeter_results::analyse;
 use quorumeter_zk::OpCode;
 use rustix::process::{Pid, Signal, kill_process};
@@ -216,7 +216,7 @@ fn a_full_disk_is_told_and_the_target_is_cleaned() {
     let output = Command::new("sh")
         .args(["-c", script, "sh", QUORUMETER, "run", "--duration", "30s", "--warmup", "0s"])
         .args(["--set", "engine.interval=100ms", "--set", "dataset.nodes=100"])
-        .args(["--target", &format!("zk://{}", server.address()), "--out"])
+        .args(["--target", &format!("zk://{}", server.address()), "--json", "--out"])
         .arg(&out)
         .output()
         .unwrap();
@@ -231,10 +231,37 @@ fn a_full_disk_is_told_and_the_target_is_cleaned() {
     let times: Vec<u64> = own.map(|e| e.t_ns).collect();
     assert!(times.len() > 3 && times.is_sorted(), "{times:?}");
     let analysis = analyse(&record).unwrap();
+    let summary: Summary = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(summary, analysis.summary);
+    assert_eq!(record.summary().unwrap().unwrap(), summary);
+    assert!(!summary.complete && summary.verdict == Verdict::Error);
+    assert!(summary.reasons[0].contains("could not go on"), "{:?}", summary.reasons);
+    assert!(!summary.reasons.iter().any(|r| r.contains("killed")), "{:?}", summary.reasons);
     let window = analysis.window.unwrap();
     assert!(window.end_ns > window.start_ns, "what fitted is there");
     assert_eq!(window.end_ns, *interval_ends(&out).last().unwrap(), "and nothing else is divided by");
     // Divided by the planned 30 s it would be a small part of what is offered, 4,000 per second.
     let rate = analysis.summary.streams["app"].rate;
     assert!(rate > 1000.0, "{rate}");
+}
+
+/// A run that cannot begin has a whole record, which says why.
+#[test]
+fn a_run_that_never_had_a_target_has_a_summary() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let output = Command::new(QUORUMETER)
+        .args(["run", "--json", "--set", "client.connect_limit=1s", "--target"])
+        .arg(format!("zk://{nobody}"))
+        .arg("--out")
+        .arg(&out)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(5));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("error: cannot connect to"));
+    let summary: Summary = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(summary.complete && summary.verdict == Verdict::Error, "{summary:?}");
+    assert!(summary.reasons[0].contains("cannot connect to"), "{:?}", summary.reasons);
+    assert_eq!(RecordReader::open(&out).unwrap().summary().unwrap(), Some(summary));
 }

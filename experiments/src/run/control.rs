@@ -116,10 +116,16 @@ impl Control<'_> {
             () = self.clean_up(&mut held, escape) => Ok(()),
             () = signals.second() => Err(RunError::Killed),
         };
-        result?;
-        cleaned?;
-        self.record().event(&Event { t_ns: self.clock.now_ns(), kind: EventKind::End })?;
-        Ok(())
+        // What the engine or the disk has lost is missing: such a record has no end.
+        let is_whole = !matches!(result, Err(RunError::Engine(_) | RunError::Write(_)));
+        let ended = match cleaned {
+            Ok(()) if is_whole => {
+                let end = Event { t_ns: self.clock.now_ns(), kind: EventKind::End };
+                self.record().event(&end).map_err(RunError::from)
+            }
+            cleaned => cleaned,
+        };
+        result.and(ended)
     }
 
     /// Removes what the run created, and ends what it started. `escape` is what the user can do to stop that.
