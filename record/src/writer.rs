@@ -153,7 +153,12 @@ struct LineFile {
 impl LineFile {
     fn create(dir: &Path, name: &'static str) -> Result<LineFile, WriteError> {
         let path = dir.join(name);
-        let file = File::create_new(&path).map_err(|e| io_error("create", &path, e))?;
+        // Appending: after a cut, the next line follows what is left, and not a hole.
+        let file = File::options()
+            .append(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(|e| io_error("create", &path, e))?;
         Ok(LineFile { path, file, buffer: Vec::new(), written: 0 })
     }
 
@@ -175,14 +180,38 @@ impl LineFile {
         if result.is_ok() {
             self.written += self.buffer.len() as u64;
         } else {
-            // Best effort: a record that ends in half a line is still read.
-            let _ = self.file.set_len(self.written);
+            self.cut();
         }
         self.buffer.clear();
         result.map_err(|e| io_error("write", &self.path, e))
+    }
+
+    /// Removes what was written of lines that did not fit.
+    fn cut(&self) {
+        // Best effort: a record that ends in half a line is still read.
+        let _ = self.file.set_len(self.written);
     }
 }
 
 fn io_error(action: &'static str, path: &Path, source: io::Error) -> WriteError {
     WriteError::Io { action, path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_follow_a_failed_write_follow_the_whole_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut lines = LineFile::create(dir.path(), "lines").unwrap();
+        lines.json(&1);
+        lines.flush().unwrap();
+        // What a full disk leaves of a write.
+        lines.file.write_all(b"22222").unwrap();
+        lines.cut();
+        lines.json(&3);
+        lines.flush().unwrap();
+        assert_eq!(fs::read_to_string(dir.path().join("lines")).unwrap(), "1\n3\n");
+    }
 }
