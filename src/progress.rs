@@ -100,6 +100,7 @@ impl Observer for Progress {
 
     fn interval(&mut self, numbers: &Numbers, elapsed_s: f64, planned_s: f64) {
         let p99 = numbers.p99_ns.map_or_else(|| "-".to_owned(), figures::duration);
+        let p99 = if numbers.p99_is_lower_bound { format!("≥{p99}") } else { p99 };
         let text = format!(
             "{} ok, p99 {p99}, errors {}, in flight {}, waiting {}",
             figures::rate(numbers.rate),

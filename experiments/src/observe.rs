@@ -32,6 +32,8 @@ pub struct Numbers {
     /// The largest 99th percentile of the response time among all kinds of ops, nanoseconds; `None` when no kind
     /// has enough samples.
     pub p99_ns: Option<i64>,
+    /// Whether that is a lower bound, because ops were given up or shed.
+    pub p99_is_lower_bound: bool,
     /// Ops that failed, had no answer, or were shed.
     pub errors: u64,
     /// Ops in flight at the interval's end.
@@ -53,6 +55,8 @@ impl Numbers {
                     }
                     numbers.errors += op.failed.values().sum::<u64>() + op.unknown + op.shed;
                     numbers.p99_ns = numbers.p99_ns.max(op.response_ns.p99);
+                    // Whichever kind has a bound, its true value may be the largest.
+                    numbers.p99_is_lower_bound |= op.response_ns.is_lower_bound("p99");
                 }
                 IntervalLine::Stream(stream) => {
                     numbers.in_flight += stream.in_flight;

@@ -155,8 +155,9 @@ pub struct LittlesLaw {
     pub mean_in_system: f64,
     /// Departures per second × their mean response time.
     pub rate_times_mean_response: f64,
-    /// Whether both pairs agree within 5 %.
-    pub holds: bool,
+    /// Whether both pairs agree within 5 % and what ops across the window's edges account for; `null` where those are too
+    /// many, or the ops too few, to tell.
+    pub holds: Option<bool>,
 }
 
 /// One kind of op of one stream, over ops intended in the measured window (the rate: done inside it).
@@ -205,7 +206,8 @@ pub struct StreamSummary {
     /// Who decided when its ops start.
     #[serde(rename = "loop")]
     pub loop_kind: LoopKind,
-    /// Rate that the schedule asked for over the window as it was, per second; `null` for a closed loop.
+    /// Rate that the schedule released over the window as it was, per second; `null` for a closed loop, and without a
+    /// window. The planned one is the manifest's.
     pub offered_rate: Option<f64>,
     /// Ok replies done inside the window ÷ the window, per second.
     pub rate: f64,

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use quorumeter_record::{
-    InFlightAtSend, KeyDistribution, KeysLine, LoopKind, Manifest, OpSummary, Phase, ReadError, RecordReader,
-    StreamInfo, StreamSummary, Summary, Verdict, WatchSummary,
+    InFlightAtSend, KeyDistribution, KeysLine, LoopKind, Manifest, OpSummary, Phase, Quantiles, ReadError,
+    RecordReader, StreamInfo, StreamSummary, Summary, Verdict, WatchSummary,
 };
 
 use crate::accounting::{self, Accounts};
@@ -47,7 +47,7 @@ pub struct Window {
 }
 
 /// One interval of the measured window; watch events are left out.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Point {
     /// Start of the interval, nanoseconds since the run's start.
     pub start_ns: u64,
@@ -55,10 +55,9 @@ pub struct Point {
     pub end_ns: u64,
     /// Ok replies per second of all streams.
     pub rate: f64,
-    /// 99th percentile of the response times of all ops that ended in it; `None` where they are too few.
-    pub response_p99_ns: Option<i64>,
-    /// The longest response time in it.
-    pub response_max_ns: Option<i64>,
+    /// Response times of the ops that ended in it and were intended in the measured window: those of the warm-up that
+    /// end in its first intervals are not in the log. Unknown and shed ones count as lower bounds.
+    pub response_ns: Quantiles,
 }
 
 impl Window {
@@ -102,7 +101,7 @@ pub fn analyse(record: &RecordReader) -> Result<Analysis, ReadError> {
         loop_kind: loop_of_the_run(&manifest.streams),
         generator,
         accounting: accounts.total,
-        littles_law: littles_law(&tally.generator, window_ns),
+        littles_law: littles_law(&tally, window_ns),
         streams: streams(manifest, &tally, &accounts, &ops, window_ns),
         watches: watches(manifest, &tally, &latencies),
         ops,
@@ -211,7 +210,7 @@ fn streams(
         let of_stream = |key: &&String| key.split_once('.').is_some_and(|(stream, _)| stream == info.name);
         StreamSummary {
             loop_kind: info.loop_kind,
-            offered_rate: (info.loop_kind == LoopKind::Open)
+            offered_rate: (info.loop_kind == LoopKind::Open && window_ns > 0)
                 .then(|| per_second(counts.map_or(0, |c| c.measure.scheduled), window_ns)),
             rate: ops.keys().filter(of_stream).map(|key| ops[key].rate).sum(),
             backlog_at_warmup_end: counts.map_or(0, |c| c.waiting_after_warmup + c.in_flight_after_warmup),
@@ -266,8 +265,7 @@ fn series(intervals: &[IntervalTally], latencies: &[IntervalLatency]) -> Vec<Poi
             start_ns: interval.start_ns,
             end_ns: interval.end_ns,
             rate: per_second(interval.ok, interval.end_ns.saturating_sub(interval.start_ns)),
-            response_p99_ns: latency.and_then(|l| l.p99_ns),
-            response_max_ns: latency.and_then(|l| l.max_ns),
+            response_ns: latency.map(|l| l.response_ns.clone()).unwrap_or_default(),
         }
     };
     intervals.iter().map(point).collect()

@@ -243,7 +243,7 @@ pub(crate) fn summary() -> Summary {
             rate_times_mean_service: 0.6,
             mean_in_system: 0.6,
             rate_times_mean_response: 0.6,
-            holds: true,
+            holds: Some(true),
         },
         ops: BTreeMap::from([
             ("app.read".to_owned(), op_summary()),
@@ -265,8 +265,7 @@ pub(crate) fn analysis() -> Analysis {
         start_ns: i * S,
         end_ns: (i + 1) * S,
         rate: 990.0 + i as f64,
-        response_p99_ns: Some(2_000_000),
-        response_max_ns: Some(4_000_000),
+        response_ns: quantiles(1000),
     };
     Analysis {
         manifest: manifest(),

@@ -16,7 +16,8 @@ pub(crate) struct Latencies {
     pub(crate) ops: BTreeMap<OpKey, OpLatencies>,
     /// released − intended.
     lag: Part,
-    /// Response times of each interval, all ops but watch events together.
+    /// Response times of each interval: of all ops that were intended in the measured window and ended in the interval,
+    /// watch events left out.
     pub(crate) intervals: Vec<IntervalLatency>,
 }
 
@@ -35,12 +36,11 @@ pub(crate) struct OpLatencies {
 }
 
 /// Response times in one interval.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct IntervalLatency {
     /// Start of the interval, seconds since the run's start, to the millisecond.
     pub(crate) start_s: f64,
-    pub(crate) p99_ns: Option<i64>,
-    pub(crate) max_ns: Option<i64>,
+    pub(crate) response_ns: Quantiles,
 }
 
 /// A histogram that is made with its first values.
@@ -51,7 +51,7 @@ impl Latencies {
     /// Reads the interval log of a record.
     pub(crate) fn read(record: &RecordReader) -> Result<Latencies, ReadError> {
         let mut latencies = Latencies::default();
-        let mut interval: Option<(f64, Part)> = None;
+        let mut interval: Option<(f64, Response)> = None;
         for (number, entry) in (1..).zip(record.histograms()?) {
             let entry = entry?;
             let damaged = |_| ReadError::Damaged {
@@ -60,21 +60,14 @@ impl Latencies {
                 cause: "the histogram holds values beyond one hour".to_owned(),
             };
             let Some(tag) = Tag::parse(&entry.tag) else { continue };
-            if let Tag::Op { op, part: "all.response", .. } = tag {
-                if op != WATCH_DELIVERY {
-                    match &mut interval {
-                        Some((start_s, part)) if *start_s == entry.start_s => part.add(&entry.histogram),
-                        _ => {
-                            latencies.end_of_interval(interval.take());
-                            let part = interval.insert((entry.start_s, Part::default()));
-                            part.1.add(&entry.histogram)
-                        }
-                    }
-                    .map_err(damaged)?;
+            if let Some(is_known) = tag.response_is_known() {
+                if interval.as_ref().is_none_or(|(start_s, _)| *start_s != entry.start_s) {
+                    latencies.end_of_interval(interval.take());
                 }
-            } else {
-                latencies.add(tag, &entry).map_err(damaged)?;
+                let (_, response) = interval.get_or_insert_with(|| (entry.start_s, Response::default()));
+                response.part(is_known).add(&entry.histogram).map_err(damaged)?;
             }
+            latencies.add(tag, &entry).map_err(damaged)?;
         }
         latencies.end_of_interval(interval);
         Ok(latencies)
@@ -101,10 +94,9 @@ impl Latencies {
         part.add(&entry.histogram)
     }
 
-    fn end_of_interval(&mut self, interval: Option<(f64, Part)>) {
-        if let Some((start_s, Part(Some(histogram)))) = interval {
-            let quantiles = Quantiles::from_histogram(&histogram);
-            self.intervals.push(IntervalLatency { start_s, p99_ns: quantiles.p99, max_ns: quantiles.max });
+    fn end_of_interval(&mut self, interval: Option<(f64, Response)>) {
+        if let Some((start_s, response)) = interval {
+            self.intervals.push(IntervalLatency { start_s, response_ns: response.quantiles() });
         }
     }
 
@@ -167,19 +159,36 @@ impl Part {
     }
 }
 
-/// Response times of all ops of several kinds: what became of unknown and shed ones is known from below only.
+/// Response times of all ops of several kinds.
 fn response<'a>(ops: impl Iterator<Item = &'a OpLatencies>) -> Quantiles {
-    let (mut exact, mut censored) = (Part::default(), Part::default());
+    let mut response = Response::default();
     for op in ops {
-        exact.add_part(&op.ok);
-        exact.add_part(&op.failed);
-        censored.add_part(&op.unknown);
-        censored.add_part(&op.shed);
+        response.known.add_part(&op.ok);
+        response.known.add_part(&op.failed);
+        response.at_least.add_part(&op.unknown);
+        response.at_least.add_part(&op.shed);
     }
-    match (&exact.0, &censored.0) {
-        (_, None) => exact.quantiles(),
-        (Some(exact), Some(censored)) => Quantiles::from_histograms(exact, censored),
-        (None, Some(censored)) => Quantiles::from_histograms(&new_duration_histogram(), censored),
+    response.quantiles()
+}
+
+/// Response times of ops that ended in whatever way: those of unknown and shed ones are known from below only.
+#[derive(Debug, Default)]
+struct Response {
+    known: Part,
+    at_least: Part,
+}
+
+impl Response {
+    fn part(&mut self, is_known: bool) -> &mut Part {
+        if is_known { &mut self.known } else { &mut self.at_least }
+    }
+
+    fn quantiles(&self) -> Quantiles {
+        match (&self.known.0, &self.at_least.0) {
+            (_, None) => self.known.quantiles(),
+            (Some(known), Some(at_least)) => Quantiles::from_histograms(known, at_least),
+            (None, Some(at_least)) => Quantiles::from_histograms(&new_duration_histogram(), at_least),
+        }
     }
 }
 
@@ -198,6 +207,16 @@ impl Tag<'_> {
         let (stream, rest) = tag.split_once('.')?;
         let (op, part) = rest.split_once('.')?;
         Some(Tag::Op { stream, op, part })
+    }
+
+    /// For response times, whether they are known, or from below only. The clients' own are meant, not watch events.
+    fn response_is_known(self) -> Option<bool> {
+        match self {
+            Tag::Op { op: WATCH_DELIVERY, .. } | Tag::Lag => None,
+            Tag::Op { part: "ok.response" | "failed.response", .. } => Some(true),
+            Tag::Op { part: "unknown.response" | "shed.response", .. } => Some(false),
+            Tag::Op { .. } => None,
+        }
     }
 }
 

@@ -81,6 +81,10 @@ pub(crate) struct StreamTally {
     pub(crate) waiting_after_warmup: u64,
     /// Ops in flight at the end of the warm-up.
     pub(crate) in_flight_after_warmup: u64,
+    /// Ops waiting at the end of the measured window.
+    pub(crate) waiting_after_window: u64,
+    /// Ops in flight at the end of the measured window.
+    pub(crate) in_flight_after_window: u64,
 }
 
 /// The load generator over the measured window.
@@ -94,6 +98,8 @@ pub(crate) struct GeneratorTally {
     pub(crate) waiting_op_ns: u128,
     /// Ops that ended.
     pub(crate) departed: u64,
+    /// Those that had been sent.
+    pub(crate) departed_sent: u64,
     /// Sum of service times, ns.
     pub(crate) service_sum_ns: u128,
     /// Sum of response times, ns.
@@ -163,6 +169,15 @@ impl Tally {
         self.intervals.iter().map(|interval| interval.end_ns).max().unwrap_or(0)
     }
 
+    /// Ops that were in flight, and in flight or waiting, at the two edges of the measured window together.
+    pub(crate) fn open_at_edges(&self) -> (u64, u64) {
+        self.streams.values().fold((0, 0), |(in_flight, in_system), stream| {
+            let sent = stream.in_flight_after_warmup + stream.in_flight_after_window;
+            let waiting = stream.waiting_after_warmup + stream.waiting_after_window;
+            (in_flight + sent, in_system + sent + waiting)
+        })
+    }
+
     fn op(&mut self, line: OpLine) {
         let ok = if line.op == WATCH_DELIVERY { 0 } else { line.ok };
         self.interval(line.during, line.interval, line.start_ns, line.end_ns, ok);
@@ -204,6 +219,10 @@ impl Tally {
             stream.waiting_after_warmup = line.waiting;
             stream.in_flight_after_warmup = line.in_flight;
         }
+        if line.during == Phase::Measure {
+            stream.waiting_after_window = line.waiting;
+            stream.in_flight_after_window = line.in_flight;
+        }
     }
 
     fn generator(&mut self, line: &GeneratorLine) {
@@ -222,6 +241,7 @@ impl Tally {
         sum.in_flight_op_ns += u128::from(line.in_flight_op_ns);
         sum.waiting_op_ns += u128::from(line.waiting_op_ns);
         sum.departed += line.departed;
+        sum.departed_sent += line.departed_sent;
         sum.service_sum_ns += u128::from(line.service_sum_ns);
         sum.response_sum_ns += u128::from(line.response_sum_ns);
     }
@@ -322,5 +342,7 @@ mod tests {
         let app = &tally.streams["app"];
         assert_eq!((app.waiting_after_warmup, app.in_flight_after_warmup), (3, 4));
         assert_eq!((app.waiting_at_end, app.in_flight_at_end), (0, 0));
+        assert_eq!((app.waiting_after_window, app.in_flight_after_window), (5, 6));
+        assert_eq!(tally.open_at_edges(), (10, 18));
     }
 }

@@ -1,9 +1,10 @@
 //! The verdict on a run, with its reasons.
 
-use quorumeter_record::{GateOutcome, StopReason, Summary, Verdict};
+use quorumeter_record::{GateOutcome, GeneratorVerdict, StopReason, Summary, Verdict};
 
 use crate::WATCH_DELIVERY;
 use crate::figures::span;
+use crate::gates::GENERATOR_WAS_THE_LIMIT;
 use crate::timeline::StopSeen;
 
 /// Judges a summary that has everything but its verdict. The gravest reason decides and comes first.
@@ -27,10 +28,11 @@ pub(crate) fn judge(
                 reasons.push((Verdict::Error, format!("the run could not go on at {at}{detail}")));
             }
             StopReason::Abort => {
-                reasons.push((
-                    Verdict::GateFailed,
-                    format!("an [abort] expression stopped the run at {at}{detail}"),
-                ));
+                let text = format!("an [abort] expression stopped the run at {at}{detail}");
+                reasons.push(match summary.generator.verdict {
+                    GeneratorVerdict::Ok => (Verdict::GateFailed, text),
+                    GeneratorVerdict::Limited => (Verdict::Inconclusive, text + GENERATOR_WAS_THE_LIMIT),
+                });
             }
             // An earlier end is no worse a result; a warning tells of it.
             StopReason::Signal => {}
@@ -112,6 +114,18 @@ mod tests {
                 "an [abort] expression stopped the run at 2 s: the detail",
                 "gate `app.read.rate > 1/s` does not hold: because",
             ]
+        );
+    }
+
+    #[test]
+    fn an_abort_on_a_limited_run_concludes_nothing() {
+        let mut limited = summary();
+        limited.generator.verdict = GeneratorVerdict::Limited;
+        let (verdict, reasons) = judge(&limited, &[stop(StopReason::Abort)], true, &[]);
+        assert_eq!(verdict, Verdict::Inconclusive);
+        assert!(
+            reasons[0].ends_with("the detail, but the load generator was itself the limit"),
+            "{reasons:?}"
         );
     }
 

@@ -175,7 +175,7 @@ pub(crate) fn shown_name(statistic: &str) -> &str {
 
 fn littles_law(summary: &Summary, warnings: &mut Vec<String>) {
     let law = &summary.littles_law;
-    if !law.holds {
+    if law.holds == Some(false) {
         warnings.push(format!(
             "Little's law is off by more than 5 %: {} in flight against {} from rate × service time, {} in the system \
              against {} from rate × response time. In a steady run both agree: measure longer, lengthen --warmup, or \
@@ -327,7 +327,7 @@ mod tests {
             ),
             (
                 |_, s, _, _| {
-                    s.littles_law = LittlesLaw { mean_in_flight: 2.0, holds: false, ..s.littles_law };
+                    s.littles_law = LittlesLaw { mean_in_flight: 2.0, holds: Some(false), ..s.littles_law };
                 },
                 "Little's law is off by more than 5 %: 2.00 in flight",
                 "measure longer",

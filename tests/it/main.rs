@@ -4,6 +4,7 @@
 
 mod broken_servers;
 mod command_line;
+mod engine;
 mod interrupted;
 mod outcomes;
 mod secrets;

@@ -35,6 +35,9 @@ use metric::Metric;
 use reading::Reading;
 use value::Bound;
 
+/// Why what failed on a limited run is no failure of the server.
+pub(crate) const GENERATOR_WAS_THE_LIMIT: &str = ", but the load generator was itself the limit";
+
 /// A requirement, parsed. Which streams and ops a workload has is for [`Gate::check_exists`] to say.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gate {
@@ -186,7 +189,7 @@ impl Gate {
         };
         let limited = summary.generator.verdict == GeneratorVerdict::Limited;
         let outcome = if limited && outcome == GateOutcome::Failed {
-            reason.push_str(", but the load generator was itself the limit");
+            reason.push_str(GENERATOR_WAS_THE_LIMIT);
             GateOutcome::Inconclusive
         } else {
             outcome

@@ -48,7 +48,7 @@ fn the_text_says_everything() {
         "embedded ensemble of 1 member, version 0.1.0, durability: fsync",
         "/quorumeter/20260101-000000-abcd at zk://127.0.0.1:2181,127.0.0.1:2182",
         "server and generator share this machine's 4 cores",
-        "app: open loop, 1,000/s offered, 4 sessions × depth 16, policy ideal",
+        "app: open loop, 1,000/s planned, 1,000/s released, 4 sessions × depth 16, policy ideal",
         "watchers: persistent watches, 2 on each of 10 paths",
         "warm-up 1 s of 1 s planned, measured 20 s of 20 s planned, intervals of 1 s",
         "app.read                 session         500  10,000   1,234        5     6     7",
@@ -125,10 +125,23 @@ fn a_report_is_a_hundred_columns_wide() {
 fn the_longest_response_stands_in_where_intervals_have_too_few_for_a_p99() {
     let mut sparse = analysis();
     for point in &mut sparse.series {
-        point.response_p99_ns = None;
+        point.response_ns.p99 = None;
     }
     let text = render_text(&sparse);
     assert!(text.contains("  longest     ████████████████████  4.00 ms to 4.00 ms"), "{text}");
+}
+
+#[test]
+fn lower_bounds_over_time_are_marked() {
+    let mut bounded = analysis();
+    bounded.series[3].response_ns.at_least = vec!["p99".to_owned()];
+    let text = render_text(&bounded);
+    assert!(text.contains("  2.00 ms to ≥2.00 ms"), "{text}");
+    for point in &mut bounded.series {
+        point.response_ns.at_least = vec!["p99".to_owned()];
+    }
+    let text = render_text(&bounded);
+    assert!(text.contains("  ≥2.00 ms to ≥2.00 ms"), "{text}");
 }
 
 #[test]

@@ -129,12 +129,9 @@ fn latency_table(analysis: &Analysis) -> String {
 /// Throughput and the tail over time. Where most intervals have too few ops for a p99, the longest is shown.
 fn series(out: &mut String, points: &[Point]) {
     let rates: Vec<Option<f64>> = points.iter().map(|p| Some(p.rate)).collect();
-    let p99: Vec<Option<i64>> = points.iter().map(|p| p.response_p99_ns).collect();
-    let (name, tail) = if p99.iter().flatten().count() * 2 >= points.len() {
-        ("p99", p99)
-    } else {
-        ("longest", points.iter().map(|p| p.response_max_ns).collect())
-    };
+    let told = points.iter().filter(|p| p.response_ns.p99.is_some()).count();
+    let (name, statistic) = if told * 2 >= points.len() { ("p99", "p99") } else { ("longest", "max") };
+    let tail: Vec<Option<i64>> = points.iter().map(|p| p.response_ns.get(statistic)).collect();
     let columns = points.len().min(SPARK_COLUMNS);
     let shared = if points.len() > columns { ", several to a column" } else { "" };
     let _ = writeln!(out, "Over time     {}{shared}", counted(points.len() as u64, "interval"));
@@ -145,7 +142,19 @@ fn series(out: &mut String, points: &[Point]) {
     if let (Some(low), Some(high)) = (tail.iter().flatten().min(), tail.iter().flatten().max()) {
         let values: Vec<Option<f64>> = tail.iter().map(|ns| ns.map(|ns| ns as f64)).collect();
         let line = spark(&values, SPARK_COLUMNS, Fold::Max);
-        let _ = writeln!(out, "  {name:<11} {line}  {} to {}", duration(*low), duration(*high));
+        // Any interval's bound may be of a value beyond the highest; the lowest is one if no known value is as low.
+        let is_bound = |p: &&Point| p.response_ns.is_lower_bound(statistic);
+        let low_is_bound =
+            points.iter().filter(|p| p.response_ns.get(statistic) == Some(*low)).all(|p| is_bound(&p));
+        let mark = |is_bound: bool| if is_bound { "≥" } else { "" };
+        let _ = writeln!(
+            out,
+            "  {name:<11} {line}  {}{} to {}{}",
+            mark(low_is_bound),
+            duration(*low),
+            mark(points.iter().any(|p| is_bound(&p))),
+            duration(*high)
+        );
     }
 }
 

@@ -100,7 +100,6 @@ fn what_was_measured(target: &TargetInfo) -> String {
 
 fn stream(info: &StreamInfo, summary: &Summary) -> String {
     let sessions = counted(u64::from(info.sessions), "session");
-    let offered = summary.streams.get(&info.name).and_then(|s| s.offered_rate).or(info.offered_rate);
     let (name, policy) = (&info.name, &info.policy);
     match info.loop_kind {
         LoopKind::Watch => match &info.watch {
@@ -116,11 +115,18 @@ fn stream(info: &StreamInfo, summary: &Summary) -> String {
             format!("{name}: {CLOSED_LOOP}; {sessions} × depth {}, policy {policy}", info.depth)
         }
         LoopKind::Open | LoopKind::Mixed => format!(
-            "{name}: open loop, {} offered, {sessions} × depth {}, policy {policy}",
-            rate(offered.unwrap_or(0.0)),
+            "{name}: open loop, {}, {sessions} × depth {}, policy {policy}",
+            offered(info.offered_rate, summary.streams.get(&info.name).and_then(|s| s.offered_rate)),
             info.depth
         ),
     }
+}
+
+/// What the workload asks for, and what the schedule came to in the window as it was.
+fn offered(planned: Option<f64>, released: Option<f64>) -> String {
+    let planned = planned.map(|planned| format!("{} planned", rate(planned)));
+    let released = released.map(|released| format!("{} released", rate(released)));
+    planned.into_iter().chain(released).collect::<Vec<_>>().join(", ")
 }
 
 fn phases(analysis: &Analysis) -> String {
@@ -316,7 +322,11 @@ fn accounting(account: &Accounting) -> [String; 3] {
 
 fn littles_law(summary: &Summary) -> [String; 2] {
     let law = &summary.littles_law;
-    let holds = if law.holds { "holds within 5 %" } else { "IS OFF by more than 5 % (one pair or both)" };
+    let holds = match law.holds {
+        Some(true) => "holds within 5 %",
+        Some(false) => "IS OFF by more than 5 % (one pair or both)",
+        None => "too few ops, or too many across the window's edges, to tell",
+    };
     [
         format!(
             "{} in flight against {} from rate × service time",
