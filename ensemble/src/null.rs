@@ -21,7 +21,7 @@ use quorumeter_zk::tree::consumes_zxid;
 use quorumeter_zk::{ErrorCode, OpCode, Stat};
 use tokio::time::Instant;
 
-use crate::serving::{self, Limits, REPLY_LEN_MAX, Running, Service, WireId, Wires};
+use crate::serving::{self, Addresses, Limits, REPLY_LEN_MAX, Running, Service, WireId, Wires};
 
 /// How a null server is set up.
 #[derive(Debug, Clone)]
@@ -40,13 +40,19 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    fn addresses(&self) -> Addresses {
+        Addresses { client: self.address, admin: None }
+    }
+}
+
 /// Runs a null server in this process until SIGTERM.
 ///
 /// # Errors
 /// When the address cannot be listened on, or the announcement cannot be written.
 pub fn serve(options: &Options) -> io::Result<()> {
     let announce = options.announce.as_deref();
-    serving::serve_until_terminated(options.address, announce, Limits::default(), |_| {
+    serving::serve_until_terminated(options.addresses(), announce, Limits::default(), |_| {
         Null::new(options.value_len)
     })
 }
@@ -57,7 +63,7 @@ pub fn serve(options: &Options) -> io::Result<()> {
 /// When the address cannot be listened on.
 pub fn start(options: &Options) -> io::Result<Running> {
     let value_len = options.value_len;
-    serving::start("null", options.address, Limits::default(), move |_| Null::new(value_len))
+    serving::start("null", options.addresses(), Limits::default(), move |_| Null::new(value_len))
 }
 
 /// The longest timeout that is granted: that of a member with the default `tickTime`. A connection that is silent for

@@ -8,13 +8,12 @@ use std::time::{Duration, Instant};
 
 use quorumeter_ensemble::{Running, embedded};
 use quorumeter_zk::connect::{ConnectResponse, PASSWORD_LEN};
-use quorumeter_zk::four_letter::{self, Mntr, Mode, Srvr};
-use quorumeter_zk::multi::MultiOp;
+use quorumeter_zk::four_letter::Mntr;
 use quorumeter_zk::reply::Reply;
 use quorumeter_zk::request::{
     Create, Request, SetWatches, VersionedPath, WatchedPath, create_mode, watch_mode,
 };
-use quorumeter_zk::{Acl, ErrorCode, OpCode, acl, frame};
+use quorumeter_zk::{Acl, ErrorCode, OpCode, acl};
 use raw::{Event, Raw, create, word};
 
 fn start() -> Running {
@@ -344,135 +343,6 @@ fn what_is_not_served_is_refused_as_upstream_does() {
 }
 
 #[test]
-fn garbage_hurts_nobody() {
-    let server = start();
-    let mut good = Raw::connect(server.address());
-    for garbage in [
-        &b"GET / HTTP/1.1\r\n\r\n"[..],
-        &[0xff; 100],
-        &[0; 4],
-        &[0, 0, 0, 3, 1, 2, 3],
-        &[0, 0x10, 0, 0],
-        &[0, 0, 0, 44, 9],
-    ] {
-        let mut raw = Raw::open(server.address()).unwrap();
-        raw.stream.write_all(garbage).unwrap();
-        raw.stream.shutdown(Shutdown::Write).unwrap();
-        assert!(raw.is_closed(), "{garbage:?}");
-        assert_eq!(good.code(&Request::Ping), ErrorCode::OK);
-    }
-    let mut raw = Raw::connect(server.address());
-    raw.stream.write_all(&[0, 0, 0, 2, 1, 2]).unwrap();
-    assert!(raw.is_closed(), "a request without a header");
-}
-
-#[test]
-fn a_frame_beyond_the_limit_closes_the_connection() {
-    let server = start();
-    let mut raw = Raw::connect(server.address());
-    let fits = vec![7; frame::DEFAULT_MAX_FRAME - 100];
-    assert_eq!(raw.create("/a", &fits, 0).header.err, ErrorCode::OK);
-    assert_eq!(raw.get("/a", false).reply(OpCode::GET_DATA), raw.get("/a", false).reply(OpCode::GET_DATA));
-    let too_long = vec![7; frame::DEFAULT_MAX_FRAME];
-    let mut out = Vec::new();
-    create("/b", &too_long, 0).encode_frame(&mut out, 9);
-    // The server stops reading in the middle.
-    let _ = raw.stream.write_all(&out);
-    assert!(raw.is_closed());
-}
-
-#[test]
-fn a_reply_beyond_its_bound_closes_the_connection_and_hurts_nobody_else() {
-    let server = start();
-    let mut good = Raw::connect(server.address());
-    good.create("/big", &vec![7; 1_000_000], 0);
-    let ops = vec![MultiOp::GetData { path: "/big".into(), watch: false }; 2_500];
-    let mut greedy = Raw::connect(server.address());
-    let answer = greedy.call(&Request::MultiRead((&ops[..60]).into()));
-    let Reply::Multi(results) = answer.reply(OpCode::MULTI_READ) else { panic!() };
-    assert_eq!(results.len(), 60);
-    // 45 kB that ask for 2.5 GB.
-    greedy.send(&Request::MultiRead((&ops[..]).into()));
-    assert!(greedy.is_closed());
-    assert_eq!(good.get("/big", false).header.err, ErrorCode::OK);
-}
-
-#[test]
-fn lists_of_names_have_the_same_bound() {
-    let server = start();
-    let mut raw = Raw::connect(server.address());
-    let name = "n".repeat(1_000_000);
-    raw.create("/p", b"", 0);
-    for n in 0..70 {
-        raw.create(&format!("/p/{name}{n}"), b"", create_mode::EPHEMERAL);
-    }
-    let path = || "/p".into();
-    let ops = [MultiOp::GetChildren { path: path(), watch: false }];
-    for request in [
-        Request::GetChildren(watch("/p")),
-        Request::GetChildren2(watch("/p")),
-        Request::GetEphemerals { prefix: path() },
-        Request::MultiRead((&ops[..]).into()),
-    ] {
-        raw.send(&request);
-        assert!(raw.is_closed(), "{request:?}");
-        assert!(raw.reconnect(server.address()).unwrap());
-        assert_eq!(raw.get("/p", false).header.err, ErrorCode::OK);
-    }
-}
-
-#[test]
-fn a_client_that_does_not_read_hurts_only_itself() {
-    let server = start();
-    let mut good = Raw::connect(server.address());
-    let value = vec![7; 500_000];
-    good.create("/big", &value, 0);
-    let mut deaf = Raw::connect(server.address());
-    // Whether a slow server or a full one stops it, what it must not do is take everything.
-    deaf.stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
-    let mut out = Vec::new();
-    Request::GetData(WatchedPath { path: "/big".into(), watch: false }).encode_frame(&mut out, 1);
-    let request_len = out.len();
-    // Far more than the kernel keeps; the server reads no more requests than it can answer.
-    let (mut sent, limit) = (0, 100 << 20);
-    let many = out.repeat(10_000);
-    while sent < limit {
-        match deaf.stream.write(&many[sent % request_len..]) {
-            Ok(n) => sent += n,
-            Err(_) => break,
-        }
-    }
-    assert!(sent < limit, "it must not read everything");
-    assert_eq!(good.get("/big", false).header.err, ErrorCode::OK);
-    // When it reads again, every request that arrived whole is answered.
-    deaf.stream.set_read_timeout(Some(raw::PATIENCE)).unwrap();
-    for _ in 0..20 {
-        assert_eq!(deaf.answer().unwrap().unwrap().header.err, ErrorCode::OK);
-    }
-}
-
-#[test]
-fn a_watcher_that_does_not_read_is_closed_at_the_hard_limit() {
-    let server = start();
-    let (mut deaf, mut writer) = (Raw::connect(server.address()), Raw::connect(server.address()));
-    deaf.call(&Request::AddWatch { path: "/".into(), mode: watch_mode::PERSISTENT_RECURSIVE });
-    // Long paths make long events: 40 MB of them.
-    let name = "n".repeat(100_000);
-    let path = format!("/{name}");
-    writer.create(&path, b"", 0);
-    for _ in 0..450 {
-        assert_eq!(writer.set(&path, b"").header.err, ErrorCode::OK);
-    }
-    let connections = |server: &Running| Srvr::parse(&word(server.address(), "srvr")).unwrap().connections;
-    let begin = Instant::now();
-    // The word's own connection is one of them.
-    while connections(&server) != 2 {
-        assert!(begin.elapsed() < raw::PATIENCE);
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-#[test]
 fn containers_and_ttl_nodes_are_cleaned_up() {
     let options = embedded::Options { container_check_interval_ms: 10, ..embedded::Options::default() };
     let server = embedded::start(options).unwrap();
@@ -509,52 +379,4 @@ fn the_super_user_may_do_everything() {
     clients.sort();
     let expected = [("digest", "super"), ("ip", "127.0.0.1"), ("super", "")];
     assert_eq!(clients, expected.map(|(scheme, user)| (scheme.to_owned(), user.to_owned())));
-}
-
-#[test]
-fn four_letter_words_are_answered_in_upstreams_format() {
-    let server = start();
-    let mut raw = Raw::connect(server.address());
-    raw.create("/a", b"12345", create_mode::EPHEMERAL);
-    raw.get("/a", true);
-    let address = server.address();
-    assert_eq!(word(address, "ruok"), "imok");
-    assert_eq!(four_letter::parse_isro(&word(address, "isro")), Ok(false));
-    let srvr = Srvr::parse(&word(address, "srvr")).unwrap();
-    assert!(srvr.version.starts_with("3.9.4-quorumeter-"), "{}", srvr.version);
-    assert!(srvr.version.contains(", built on "));
-    assert_eq!((srvr.zxid, srvr.mode, srvr.node_count, srvr.connections), (2, Mode::Standalone, 6, 2));
-    // Three requests with the handshake, and three words; the answer to this one is not sent yet.
-    assert_eq!((srvr.received, srvr.sent), (6, 5));
-    let mntr = Mntr::parse(&word(address, "mntr")).unwrap();
-    for (key, value) in [
-        ("server_state", "standalone"),
-        ("znode_count", "6"),
-        ("ephemerals_count", "1"),
-        ("watch_count", "1"),
-        ("global_sessions", "1"),
-        ("num_alive_connections", "2"),
-        ("outstanding_requests", "0"),
-        ("packets_received", "7"),
-        ("approximate_data_size", "51"),
-    ] {
-        assert_eq!(mntr.get(key), Some(value), "{key}");
-    }
-    for key in ["avg_latency", "min_latency", "max_latency", "uptime", "open_file_descriptor_count"] {
-        assert!(mntr.number(key).is_some(), "{key}");
-    }
-    let session = format!("0x{:x}", raw.session_id);
-    let peer = raw.stream.local_addr().unwrap();
-    let stat = word(address, "stat");
-    assert!(stat.contains(&format!("Clients:\n /{peer}[1](queued=0,recved=3,sent=3)\n")), "{stat}");
-    assert!(Srvr::parse(&stat).is_ok());
-    let cons = word(address, "cons");
-    let line = format!(" /{peer}[1](queued=0,recved=3,sent=3,sid={session},lop=GETD,est=");
-    assert!(cons.contains(&line) && cons.contains(",to=40000,lcxid=0x2,lzxid=0x2,lresp="), "{cons}");
-    let dump = word(address, "dump");
-    assert!(dump.contains(&format!("Sessions with Ephemerals (1):\n{session}:\n\t/a\n")), "{dump}");
-    assert!(dump.contains("SessionTracker dump:\nSession Sets (1)/(1):\n1 expire at "), "{dump}");
-    assert!(word(address, "conf").contains(&format!("clientPort={}\n", address.port())));
-    assert!(word(address, "envi").starts_with("Environment:\nzookeeper.version=3.9.4-"));
-    assert_eq!(word(address, "gtmk"), "gtmk is not executed because it is not in the whitelist.\n");
 }

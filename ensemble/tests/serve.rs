@@ -2,6 +2,7 @@
 
 mod raw;
 
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -38,8 +39,12 @@ fn a_process_announces_its_address_and_serves_until_terminated() {
                 .spawn()
                 .unwrap(),
         );
-        let address = announced(&announce).parse().unwrap();
-        let mut raw = Raw::connect(address);
+        let announcement = announced(&announce);
+        let addresses: Vec<SocketAddr> = announcement.lines().map(|line| line.parse().unwrap()).collect();
+        let mut raw = Raw::connect(addresses[0]);
+        // Only a member has an AdminServer.
+        assert_eq!(addresses.len(), if kind == "embedded" { 2 } else { 1 });
+        assert!(addresses.iter().all(|address| TcpStream::connect(address).is_ok()));
         assert_eq!(raw.create("/a", b"", 0).header.err.0, 0);
         let pid = Pid::from_raw(child.0.id().try_into().unwrap()).unwrap();
         kill_process(pid, Signal::TERM).unwrap();
@@ -48,12 +53,12 @@ fn a_process_announces_its_address_and_serves_until_terminated() {
     }
 }
 
-/// The address, once it is there. The file appears whole.
+/// The addresses, once they are there. The file appears whole.
 fn announced(path: &Path) -> String {
     let begin = Instant::now();
     loop {
-        if let Ok(address) = std::fs::read_to_string(path) {
-            return address.trim_end().to_owned();
+        if let Ok(announcement) = std::fs::read_to_string(path) {
+            return announcement;
         }
         assert!(begin.elapsed() < raw::PATIENCE, "no announcement");
         std::thread::sleep(std::time::Duration::from_millis(5));

@@ -9,6 +9,7 @@ use quorumeter_zk::ErrorCode;
 use quorumeter_zk::acl;
 use quorumeter_zk::connect::{ConnectRequest, ConnectResponse, PASSWORD_LEN};
 use quorumeter_zk::event::{SessionState, WatchedEvent};
+use quorumeter_zk::frame::PREFIX_LEN;
 use quorumeter_zk::jute::Reader;
 use quorumeter_zk::request::{Request, RequestHeader, VersionedPath};
 use quorumeter_zk::tree::access::{self, Identities};
@@ -16,9 +17,9 @@ use quorumeter_zk::tree::{Change, Transaction, Tree, Trigger, WriteReply};
 use quorumeter_zk::watch::{WatchTable, WatcherId};
 use tokio::time::Instant;
 
-use super::Options;
 use super::sessions::{self, Sessions};
-use super::statistics::Statistics;
+use super::statistics::{Counters, Statistics};
+use super::{Options, admin};
 use crate::serving::{self, Service, WireId, Wires};
 
 /// An embedded member.
@@ -29,7 +30,10 @@ pub(crate) struct Member {
     pub(super) watches: WatchTable,
     pub(super) sessions: Sessions,
     pub(super) statistics: Statistics,
+    pub(super) counters: Counters,
     pub(super) started_at: Instant,
+    /// The machine's monotonic clock then, milliseconds.
+    started_monotonic_ms: i64,
     /// When the batch began: monotonic, and wall time in milliseconds since 1970.
     now: Instant,
     now_ms: i64,
@@ -66,6 +70,7 @@ pub(crate) struct Client {
     pub(super) last_op: &'static str,
     pub(super) last_xid: i32,
     pub(super) last_zxid: i64,
+    /// On the machine's monotonic clock, as Java's `System.nanoTime` is.
     pub(super) last_answer_ms: i64,
     pub(super) last_latency_ms: u64,
     /// Requests answered in this batch.
@@ -78,14 +83,21 @@ impl Member {
     /// A member with an empty tree that listens at `address`.
     pub(crate) fn new(options: Options, address: SocketAddr, now: Instant) -> Member {
         Member {
-            sessions: Sessions::new(options.tick_time_ms, options.server_id, now),
+            sessions: Sessions::new(
+                options.tick_time_ms,
+                options.session_timeouts_ms(),
+                options.server_id,
+                now,
+            ),
             next_container_check: now + options.container_check_interval(),
             options,
             address,
             tree: Tree::new(),
             watches: WatchTable::new(),
             statistics: Statistics::default(),
+            counters: Counters::default(),
             started_at: now,
+            started_monotonic_ms: monotonic_ms(),
             now,
             now_ms: wall_ms(),
             event_faults: EventFaults::default(),
@@ -157,6 +169,7 @@ impl Member {
 
     fn handshake(&mut self, clients: &mut Clients, id: WireId, body: &[u8]) {
         let Ok(request) = ConnectRequest::decode(body) else { return clients.close_now(id) };
+        self.counters.connection_requests += 1;
         // A client that knows more than this member goes to another one.
         if request.last_zxid_seen > self.tree.last_zxid() {
             return clients.close_now(id);
@@ -260,6 +273,15 @@ impl Member {
     }
 }
 
+impl Client {
+    /// Forgets what is counted (`ServerCnxn.resetStats`).
+    pub(super) fn reset(&mut self) {
+        self.statistics = Statistics::default();
+        (self.last_op, self.last_xid, self.last_zxid) = ("NA", -1, -1);
+        (self.last_answer_ms, self.last_latency_ms) = (0, 0);
+    }
+}
+
 impl Service for Member {
     type State = Client;
 
@@ -287,12 +309,13 @@ impl Service for Member {
 
     fn frame(&mut self, clients: &mut Clients, id: WireId, body: &[u8]) {
         self.statistics.received += 1;
+        self.counters.bytes_received += (PREFIX_LEN + body.len()) as u64;
         let Some(wire) = clients.get_mut(id) else { return };
         wire.state.statistics.received += 1;
         if !wire.is_established {
             return self.handshake(clients, id, body);
         }
-        let mut input = Reader::new(body);
+        let mut input = Reader::replacing(body);
         match RequestHeader::decode(&mut input) {
             Ok(header) => self.request(clients, id, header, input),
             Err(_) => clients.close_now(id),
@@ -301,6 +324,10 @@ impl Service for Member {
 
     fn word(&mut self, clients: &mut Clients, id: WireId, word: &'static str) {
         self.statistics.received += 1;
+        self.counters.bytes_received += word.len() as u64;
+        if let Some(wire) = clients.get_mut(id) {
+            wire.state.statistics.received += 1;
+        }
         let answer = self.answer_word(clients, word);
         self.statistics.sent += 1;
         if let Some(wire) = clients.get_mut(id) {
@@ -315,7 +342,8 @@ impl Service for Member {
         let latency_ms = self.now.elapsed().as_millis() as u64;
         client.statistics.answered(count, latency_ms);
         client.last_latency_ms = latency_ms;
-        client.last_answer_ms = self.now_ms;
+        let since_start = self.now.saturating_duration_since(self.started_at);
+        client.last_answer_ms = self.started_monotonic_ms + since_start.as_millis() as i64;
         client.last_zxid = self.tree.last_zxid();
         self.statistics.answered(count, latency_ms);
         let session_id = client.session_id;
@@ -333,6 +361,14 @@ impl Service for Member {
         }
     }
 
+    fn commands(&self) -> &'static [&'static str] {
+        &admin::COMMANDS
+    }
+
+    fn command(&self, clients: &Clients, name: &str) -> String {
+        self.answer_command(clients, name)
+    }
+
     fn wake_at(&self) -> Option<Instant> {
         Some(self.sessions.next_expiry().min(self.next_container_check))
     }
@@ -340,6 +376,7 @@ impl Service for Member {
     fn tick(&mut self, clients: &mut Clients, now: Instant) {
         self.begin(now);
         for session_id in self.sessions.expired(now) {
+            self.counters.sessions_expired += 1;
             self.end_session(clients, session_id);
         }
         if self.next_container_check <= now {
@@ -347,6 +384,12 @@ impl Service for Member {
             self.delete_due(clients);
         }
     }
+}
+
+/// The machine's monotonic clock, milliseconds.
+fn monotonic_ms() -> i64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec * 1_000 + now.tv_nsec / 1_000_000
 }
 
 /// Milliseconds since 1970.

@@ -274,14 +274,21 @@ impl Member {
             return clients.close_now(id);
         }
         let Some(wire) = clients.get_mut(id) else { return };
-        let is_numbered =
-            header.op == OpCode::MULTI || consumes_zxid(header.op) && matches!(why, DecodeError::Null(_));
+        let code = match (header.op, why) {
+            // Its path is looked at for what it must not be; others are used, which fails in another way.
+            (OpCode::SET_DATA | OpCode::SET_ACL, DecodeError::Null("path")) => ErrorCode::BAD_ARGUMENTS,
+            _ => ErrorCode::MARSHALLING_ERROR,
+        };
+        let is_numbered = match header.op {
+            OpCode::MULTI => true,
+            OpCode::DELETE_CONTAINER => false,
+            op => consumes_zxid(op) && matches!(why, DecodeError::Null(_)),
+        };
         if is_numbered {
             let session_id = wire.state.session_id;
-            let change = Change::Error(ErrorCode::MARSHALLING_ERROR);
-            return self.write(clients, id, header.xid, session_id, change);
+            return self.write(clients, id, header.xid, session_id, Change::Error(code));
         }
-        error(&mut wire.out, header.xid, self.tree.last_zxid(), ErrorCode::MARSHALLING_ERROR);
+        error(&mut wire.out, header.xid, self.tree.last_zxid(), code);
         self.answered(clients, id);
     }
 }

@@ -17,6 +17,7 @@ pub(super) struct Sessions {
     buckets: BTreeMap<u64, Vec<i64>>,
     next_expiry_ms: u64,
     tick_ms: u64,
+    timeouts_ms: (i32, i32),
     next_id: i64,
     epoch: Instant,
 }
@@ -31,22 +32,24 @@ pub(super) struct Session {
 }
 
 impl Sessions {
-    pub(super) fn new(tick_ms: u32, server_id: u8, epoch: Instant) -> Sessions {
+    /// No sessions yet. `timeouts_ms` are the least and the greatest timeout that are granted.
+    pub(super) fn new(tick_ms: u32, timeouts_ms: (i32, i32), server_id: u8, epoch: Instant) -> Sessions {
         let tick_ms = u64::from(tick_ms.max(1));
         Sessions {
             by_id: HashMap::new(),
             buckets: BTreeMap::new(),
             next_expiry_ms: tick_ms,
             tick_ms,
+            timeouts_ms,
             next_id: first_id(server_id),
             epoch,
         }
     }
 
-    /// The timeout that is granted to whoever asks for one: 2 to 20 ticks.
+    /// The timeout that is granted to whoever asks for one. The greatest is looked at last, as upstream does.
     pub(super) fn granted_timeout_ms(&self, asked_ms: i32) -> i32 {
-        let tick_ms = i32::try_from(self.tick_ms).unwrap_or(i32::MAX / 20);
-        asked_ms.clamp(tick_ms.saturating_mul(2), tick_ms.saturating_mul(20))
+        let (least, greatest) = self.timeouts_ms;
+        asked_ms.max(least).min(greatest)
     }
 
     /// Opens a session at a connection.
@@ -100,6 +103,11 @@ impl Sessions {
         expired
     }
 
+    /// When a session expires, milliseconds since `epoch`.
+    pub(super) fn expires_ms(&self, id: i64) -> Option<u64> {
+        self.by_id.get(&id).map(|session| session.expires_ms)
+    }
+
     /// Ticks at which sessions expire, in their order, with these sessions.
     pub(super) fn expiry_map(&self) -> BTreeMap<u64, Vec<i64>> {
         let mut map: BTreeMap<u64, Vec<i64>> = BTreeMap::new();
@@ -149,7 +157,7 @@ mod tests {
     #[test]
     fn sessions_expire_at_the_tick_after_their_timeout() {
         let epoch = Instant::now();
-        let mut sessions = Sessions::new(100, 1, epoch);
+        let mut sessions = Sessions::new(100, (200, 2000), 1, epoch);
         assert_eq!(
             [0, 150, 200, 999, 5000].map(|asked| sessions.granted_timeout_ms(asked)),
             [200, 200, 200, 999, 2000]

@@ -36,6 +36,20 @@ impl Statistics {
     }
 }
 
+/// What a member counts besides.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Counters {
+    /// Requests with their lengths, and words.
+    pub(super) bytes_received: u64,
+    /// Handshakes that asked for a session.
+    pub(super) connection_requests: u64,
+    /// Sessions that expired.
+    pub(super) sessions_expired: u64,
+    /// Connections rejected, and closed without a handshake, when counting began.
+    pub(super) rejected_before: u64,
+    pub(super) expired_before: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

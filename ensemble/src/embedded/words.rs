@@ -1,18 +1,22 @@
-//! Four-letter words, in the format of 3.9.4. Every one that makes sense here is answered; there is no
-//! whitelist.
+//! Four-letter words, in the format of 3.9.4.
+//!
+//! Every one that makes sense here is answered. The others have the answer of those that are not on the whitelist:
+//! there is no trace log (`gtmk`, `stmk`), and the watch table is not listed (`wchc`, `wchp`).
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use quorumeter_zk::four_letter::{IMOK, Mntr, Mode, NOT_WHITELISTED, Srvr, write_isro};
-use rustix::process::{Resource, getrlimit};
+use quorumeter_zk::four_letter::{IMOK, Mode, NOT_WHITELISTED, Srvr, write_isro};
 use tokio::time::Instant;
 
+use super::java_date::java_date;
 use super::member::{Client, Clients, Member, wall_ms};
-use crate::serving::Wire;
+use super::statistics::{Counters, Statistics};
+use crate::serving::{HANDSHAKE, Wire};
 
 impl Member {
     /// The answer to a word.
-    pub(super) fn answer_word(&self, clients: &Clients, word: &str) -> String {
+    pub(super) fn answer_word(&mut self, clients: &mut Clients, word: &str) -> String {
         match word {
             "ruok" => IMOK.to_owned(),
             "isro" => write_isro(false).to_owned(),
@@ -27,6 +31,23 @@ impl Member {
             }
             "dump" => self.dump(clients),
             "envi" => self.envi(),
+            // Everything is in memory.
+            "dirs" => "datadir_size: 0\nlogdir_size: 0\n".to_owned(),
+            // The digests of the tree that were logged: none.
+            "hash" => String::new(),
+            "crst" => {
+                clients.iter_mut().for_each(|wire| wire.state.reset());
+                "Connection stats reset.\n".to_owned()
+            }
+            "srst" => {
+                self.statistics = Statistics::default();
+                self.counters = Counters {
+                    rejected_before: clients.rejected(),
+                    expired_before: clients.expired(),
+                    ..Counters::default()
+                };
+                "Server stats reset.\n".to_owned()
+            }
             _ => format!("{word}{NOT_WHITELISTED}"),
         }
     }
@@ -58,44 +79,16 @@ impl Member {
         format!("{first}\nClients:\n{}{rest}", listed(clients, true))
     }
 
-    fn mntr(&self, clients: &Clients) -> Mntr {
-        let statistics = &self.statistics;
-        let mut mntr = Mntr::new();
-        mntr.push("version", &self.version);
-        mntr.push("server_state", Mode::Standalone.name());
-        mntr.push("ephemerals_count", self.tree.ephemerals_count());
-        mntr.push("num_alive_connections", clients.len());
-        mntr.push("avg_latency", format!("{:?}", statistics.latency_mean_ms()));
-        mntr.push("min_latency", statistics.latency_min_ms());
-        mntr.push("max_latency", statistics.latency_max_ms);
-        // A request is answered before the next one is read.
-        mntr.push("outstanding_requests", 0);
-        mntr.push("znode_count", self.tree.node_count());
-        mntr.push("global_sessions", self.tree.session_count());
-        mntr.push("local_sessions", 0);
-        mntr.push("packets_sent", statistics.sent);
-        mntr.push("packets_received", statistics.received);
-        mntr.push("watch_count", self.watches.watch_count());
-        mntr.push("approximate_data_size", self.tree.approximate_data_size());
-        if let Some(count) = open_files() {
-            mntr.push("open_file_descriptor_count", count);
-        }
-        if let Some(limit) = getrlimit(Resource::Nofile).current {
-            mntr.push("max_file_descriptor_count", limit);
-        }
-        mntr.push("uptime", self.started_at.elapsed().as_millis());
-        mntr
-    }
-
     fn conf(&self) -> String {
-        let tick_ms = self.options.tick_time_ms;
+        let (least_ms, greatest_ms) = self.options.session_timeouts_ms();
+        // There are no folders. A standalone member has no number, whatever its sessions begin with.
         format!(
-            "clientPort={}\nsecureClientPort=-1\ntickTime={tick_ms}\nmaxClientCnxns=0\nminSessionTimeout={}\n\
-             maxSessionTimeout={}\nclientPortListenBacklog=-1\nserverId={}\n",
+            "clientPort={}\nsecureClientPort=-1\ndataDir=\ndataDirSize=0\ndataLogDir=\ndataLogSize=0\ntickTime={}\n\
+             maxClientCnxns={}\nminSessionTimeout={least_ms}\nmaxSessionTimeout={greatest_ms}\n\
+             clientPortListenBacklog=-1\nserverId=0\n",
             self.address.port(),
-            tick_ms * 2,
-            tick_ms * 20,
-            self.options.server_id,
+            self.options.tick_time_ms,
+            self.options.max_client_connections,
         )
     }
 
@@ -121,27 +114,41 @@ impl Member {
             }
         }
         let count = clients.len();
-        let _ = writeln!(out, "Connections dump:\nConnections Sets ({})/({count}):", count.min(1));
-        if count > 0 {
-            let _ = writeln!(out, "{count} expire at {}:", date(self.elapsed_ms()));
-        }
+        let mut sets: BTreeMap<u64, Vec<&Client>> = BTreeMap::new();
         for wire in clients.iter() {
-            let _ = writeln!(out, "\tip: /{} sessionId: 0x{:x}", wire.state.peer, wire.state.session_id);
+            sets.entry(self.connection_expires_ms(wire)).or_default().push(&wire.state);
+        }
+        let _ = writeln!(out, "Connections dump:\nConnections Sets ({})/({count}):", sets.len());
+        for (at_ms, set) in sets {
+            let _ = writeln!(out, "{} expire at {}:", set.len(), date(at_ms));
+            for client in set {
+                let _ = writeln!(out, "\tip: /{} sessionId: 0x{:x}", client.peer, client.session_id);
+            }
         }
         out
+    }
+
+    /// A connection ends with its session, or when it takes too long for the handshake.
+    fn connection_expires_ms(&self, wire: &Wire<Client>) -> u64 {
+        let handshake_until = wire.opened_at() + HANDSHAKE;
+        let sessionless = handshake_until.saturating_duration_since(self.started_at).as_millis() as u64;
+        self.sessions.expires_ms(wire.state.session_id).unwrap_or(sessionless)
     }
 
     fn envi(&self) -> String {
         let system = rustix::system::uname();
         let folder = std::env::current_dir().unwrap_or_default();
+        let variable = |name| std::env::var(name).unwrap_or_default();
         format!(
             "Environment:\nzookeeper.version={}\nhost.name={}\nos.name={}\nos.arch={}\nos.version={}\n\
-             user.dir={}\n",
+             user.name={}\nuser.home={}\nuser.dir={}\n",
             self.version,
             system.nodename().to_string_lossy(),
             system.sysname().to_string_lossy(),
-            system.machine().to_string_lossy(),
+            java_architecture(&system.machine().to_string_lossy()),
             system.release().to_string_lossy(),
+            variable("USER"),
+            variable("HOME"),
             folder.display(),
         )
     }
@@ -162,7 +169,8 @@ fn listed(clients: &Clients, is_brief: bool) -> String {
 fn connection(wire: &Wire<Client>, is_brief: bool) -> String {
     let client = &wire.state;
     let statistics = &client.statistics;
-    let interest = u8::from(wire.is_established);
+    // Reading stops when a word has come.
+    let interest = u8::from(wire.is_established || statistics.received == 0);
     let mut line = format!(
         " /{}[{interest}](queued=0,recved={},sent={}",
         client.peer, statistics.received, statistics.sent
@@ -192,52 +200,7 @@ fn connection(wire: &Wire<Client>, is_brief: bool) -> String {
     line
 }
 
-/// Open files of this process; `None` where there is no `/proc`.
-fn open_files() -> Option<usize> {
-    std::fs::read_dir("/proc/self/fd").ok().map(Iterator::count)
-}
-
-/// Wall time as `java.util.Date` prints it in UTC.
-fn java_date(wall_ms: i64) -> String {
-    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let seconds = wall_ms.div_euclid(1000);
-    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    // Days since 1 March of the year 0 of 400-year periods: H. Hinnant, "chrono-Compatible Low-Level Date
-    // Algorithms".
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = (month_from_march + 2) % 12;
-    let year = year_of_era + era * 400 + i64::from(month < 2);
-    format!(
-        "{} {} {day:02} {:02}:{:02}:{:02} UTC {year}",
-        DAYS[days.rem_euclid(7) as usize],
-        MONTHS[month as usize],
-        second / 3600,
-        second / 60 % 60,
-        second % 60,
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates_are_written_as_java_does() {
-        for (wall_ms, date) in [
-            (0, "Thu Jan 01 00:00:00 UTC 1970"),
-            (951_782_399_999, "Mon Feb 28 23:59:59 UTC 2000"),
-            (951_782_400_000, "Tue Feb 29 00:00:00 UTC 2000"),
-            (1_795_482_213_000, "Tue Nov 24 01:03:33 UTC 2026"),
-            (1_798_761_599_000, "Thu Dec 31 23:59:59 UTC 2026"),
-        ] {
-            assert_eq!(java_date(wall_ms), date);
-        }
-    }
+/// Java's name of an architecture (`os.arch`).
+fn java_architecture(machine: &str) -> &str {
+    if machine == "x86_64" { "amd64" } else { machine }
 }

@@ -58,13 +58,18 @@ pub fn start(
         log: log.clone(),
         announcement: Some(announcement),
     })?;
-    let line = children.wait_for_announcement(pid, READY_TIMEOUT)?;
-    let address: SocketAddr = line
-        .trim()
-        .parse()
-        .map_err(|_| children.not_ready(pid, format!("it announced {line:?}, which is no address")))?;
-    let member = Member { id: 1, address, pid, dir, log, admin: None };
+    let announced = children.wait_for_announcement(pid, READY_TIMEOUT)?;
+    let (address, admin) = addresses(&announced)
+        .ok_or_else(|| children.not_ready(pid, format!("it announced {announced:?}, which is no address")))?;
+    let member = Member { id: 1, address, pid, dir, log, admin };
     Ok(Launched::new(kind, vec![member], settings, Fsync::Memory, children, lock))
+}
+
+/// What a member announces: its address, and on a second line that of its AdminServer if it has one.
+fn addresses(announced: &str) -> Option<(SocketAddr, Option<SocketAddr>)> {
+    let mut lines = announced.lines().map(str::parse);
+    let address = lines.next()?.ok()?;
+    Some((address, lines.next().transpose().ok()?))
 }
 
 /// The settings in force: what was given, and defaults.
@@ -91,6 +96,16 @@ fn settings(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn announcements_are_one_address_or_two() {
+        let (client, admin) = ("127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap());
+        assert_eq!(addresses("127.0.0.1:1"), Some((client, None)));
+        assert_eq!(addresses("127.0.0.1:1\n127.0.0.1:2\n"), Some((client, Some(admin))));
+        for broken in ["", "x", "127.0.0.1:1\nx"] {
+            assert_eq!(addresses(broken), None, "{broken}");
+        }
+    }
 
     #[test]
     fn settings_are_checked() {

@@ -27,7 +27,7 @@ use quorumeter_zk::{ErrorCode, OpCode};
 use tokio::sync::Notify;
 
 use crate::embedded;
-use crate::serving::{self, Limits, Running};
+use crate::serving::{self, Addresses, Running};
 
 /// What a scripted server does.
 #[derive(Debug, Clone, Default)]
@@ -244,7 +244,8 @@ impl Scripted {
     pub fn start(script: Script) -> io::Result<Scripted> {
         let shared = Arc::new(Shared::default());
         let server_shared = Arc::clone(&shared);
-        let running = serving::start("scripted", script.member.address, Limits::default(), move |address| {
+        let addresses = Addresses { client: script.member.address, admin: None };
+        let running = serving::start("scripted", addresses, script.member.limits(), move |address| {
             service::ScriptedMember::new(script, address, server_shared)
         })?;
         Ok(Scripted { shared, running })

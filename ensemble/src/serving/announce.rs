@@ -8,11 +8,12 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::LocalSet;
 
-use super::{Limits, Service, bind, serve};
+use super::{Addresses, Limits, Listeners, Service, serve};
 
-/// Serves on this thread until SIGTERM. Once it listens, the address is written to `announce`.
+/// Serves on this thread until SIGTERM. Once it listens, the address is written to `announce`, and on a second line that
+/// of the AdminServer, if there is one.
 pub(crate) fn serve_until_terminated<S: Service>(
-    address: SocketAddr,
+    addresses: Addresses,
     announce: Option<&Path>,
     limits: Limits,
     make: impl FnOnce(SocketAddr) -> S,
@@ -21,13 +22,14 @@ pub(crate) fn serve_until_terminated<S: Service>(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(LocalSet::new().run_until(async {
         let mut terminated = signal(SignalKind::terminate())?;
-        let listener = bind(address)?;
-        let address = listener.local_addr()?;
-        let service = make(address);
+        let listeners = Listeners::bind(addresses)?;
+        let Addresses { client, admin } = listeners.addresses()?;
+        let service = make(client);
         if let Some(path) = announce {
-            write_whole(path, &format!("{address}\n"))?;
+            let admin = admin.map(|address| format!("{address}\n")).unwrap_or_default();
+            write_whole(path, &format!("{client}\n{admin}"))?;
         }
-        serve(listener, service, limits, async move {
+        serve(listeners, service, limits, async move {
             terminated.recv().await;
         })
         .await

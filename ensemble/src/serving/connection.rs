@@ -19,11 +19,17 @@ use super::{Core, Service, Shared, WireId};
 /// Starts the task of a new connection, unless there are too many.
 pub(super) fn spawn<S: Service>(shared: &Rc<Shared<S>>, stream: TcpStream, peer: SocketAddr) {
     let core = &mut *shared.core.borrow_mut();
-    if core.wires.len() >= core.limits.connections || stream.set_nodelay(true).is_err() {
+    let ip = peer.ip().to_canonical();
+    if core.wires.len() >= core.limits.connections
+        || core.wires.len_of(ip) >= core.limits.connections_of_address
+    {
+        return core.wires.reject();
+    }
+    if stream.set_nodelay(true).is_err() {
         return;
     }
     let (reader, writer) = stream.into_split();
-    let id = core.wires.open(core.service.accepted(peer), writer);
+    let id = core.wires.open(core.service.accepted(peer), writer, ip);
     core.service.opened(&mut core.wires, id);
     let task = Connection { shared: Rc::clone(shared), id, reader, input: Vec::new(), is_held_back: false };
     tokio::task::spawn_local(task);
@@ -106,7 +112,7 @@ impl<S: Service> Drop for Connection<S> {
 }
 
 /// The runtime takes a panic for the end of one task.
-struct TellOfPanic<'a>(&'a Notify);
+pub(super) struct TellOfPanic<'a>(pub(super) &'a Notify);
 
 impl Drop for TellOfPanic<'_> {
     fn drop(&mut self) {

@@ -18,6 +18,7 @@
 
 mod announce;
 mod connection;
+mod http;
 mod output;
 mod running;
 #[cfg(test)]
@@ -77,9 +78,23 @@ pub(crate) trait Service: 'static {
         Arc::default()
     }
 
+    /// The commands of its AdminServer.
+    fn commands(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// The answer to a command, known or not, as JSON.
+    fn command(&self, wires: &Wires<Self::State>, name: &str) -> String {
+        let _ = (wires, name);
+        String::from("{}")
+    }
+
     /// Work that is due at a time.
     fn tick(&mut self, wires: &mut Wires<Self::State>, now: Instant);
 }
+
+/// Time for the handshake, as upstream has it (`zookeeper.nio.sessionlessCnxnTimeout`).
+pub(crate) const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// The bounds of what clients may do.
 #[derive(Debug, Clone)]
@@ -97,8 +112,9 @@ pub(crate) struct Limits {
     pub(crate) held: usize,
     /// Time for the handshake.
     pub(crate) handshake: Duration,
-    /// Connections at a time.
+    /// Connections at a time, and those of them that may come from one address.
     pub(crate) connections: usize,
+    pub(crate) connections_of_address: usize,
 }
 
 impl Default for Limits {
@@ -109,8 +125,9 @@ impl Default for Limits {
             unsent_soft: 1 << 20,
             unsent_hard: 32 << 20,
             held: 1 << 30,
-            handshake: Duration::from_secs(10),
+            handshake: HANDSHAKE,
             connections: 50_000,
+            connections_of_address: usize::MAX,
         }
     }
 }
@@ -147,8 +164,36 @@ pub(crate) fn version() -> String {
     format!("3.9.4-quorumeter-{}, built on 2026-11-24 00:00 UTC", env!("CARGO_PKG_VERSION"))
 }
 
+/// Where a server listens.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Addresses {
+    /// For clients; port 0 asks for a free one.
+    pub(crate) client: SocketAddr,
+    /// For its AdminServer, if it has one; port 0 asks for a free one.
+    pub(crate) admin: Option<SocketAddr>,
+}
+
+/// What listens there.
+pub(crate) struct Listeners {
+    client: std::net::TcpListener,
+    admin: Option<std::net::TcpListener>,
+}
+
+impl Listeners {
+    /// Binds them.
+    fn bind(addresses: Addresses) -> io::Result<Listeners> {
+        Ok(Listeners { client: bind(addresses.client)?, admin: addresses.admin.map(bind).transpose()? })
+    }
+
+    /// Where they are, with the ports that were chosen.
+    pub(crate) fn addresses(&self) -> io::Result<Addresses> {
+        let admin = self.admin.as_ref().map(std::net::TcpListener::local_addr).transpose()?;
+        Ok(Addresses { client: self.client.local_addr()?, admin })
+    }
+}
+
 /// Binds a listener; port 0 asks for a free one.
-pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
@@ -162,12 +207,13 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 /// # Errors
 /// When a task ends that must not, for example in a panic.
 pub(crate) async fn serve<S: Service>(
-    listener: std::net::TcpListener,
+    Listeners { client, admin }: Listeners,
     service: S,
     limits: Limits,
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let listener = TcpListener::from_std(listener)?;
+    let listener = TcpListener::from_std(client)?;
+    let admin = admin.map(TcpListener::from_std).transpose()?;
     let wires = Wires::new(&limits);
     let shared = Rc::new(Shared {
         core: RefCell::new(Core { service, wires, limits }),
@@ -175,6 +221,8 @@ pub(crate) async fn serve<S: Service>(
         panicked: Notify::new(),
     });
     let mut accepting = tokio::task::spawn_local(accept(listener, Rc::clone(&shared)));
+    let administering =
+        admin.map(|listener| tokio::task::spawn_local(http::accept(listener, Rc::clone(&shared))));
     let mut ticking = tokio::task::spawn_local(tick(Rc::clone(&shared)));
     let result = tokio::select! {
         () = stop => Ok(()),
@@ -190,6 +238,9 @@ pub(crate) async fn serve<S: Service>(
     };
     accepting.abort();
     ticking.abort();
+    if let Some(task) = administering {
+        task.abort();
+    }
     result
 }
 

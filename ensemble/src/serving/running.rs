@@ -7,12 +7,12 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
-use super::{Limits, Service, bind, serve};
+use super::{Addresses, Limits, Listeners, Service, serve};
 
 /// A server that runs on a thread of its own inside this process, until this is dropped.
 #[derive(Debug)]
 pub struct Running {
-    address: SocketAddr,
+    addresses: Addresses,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -20,7 +20,12 @@ pub struct Running {
 impl Running {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.addresses.client
+    }
+
+    /// Where its AdminServer listens, if it has one.
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.addresses.admin
     }
 }
 
@@ -39,19 +44,19 @@ impl Drop for Running {
 /// Starts a server; `make` is called on its thread.
 pub(crate) fn start<S: Service>(
     name: &str,
-    address: SocketAddr,
+    addresses: Addresses,
     limits: Limits,
     make: impl FnOnce(SocketAddr) -> S + Send + 'static,
 ) -> io::Result<Running> {
-    let listener = bind(address)?;
-    let address = listener.local_addr()?;
-    spawn(name, address, move |stop| serve(listener, make(address), limits, stop))
+    let listeners = Listeners::bind(addresses)?;
+    let addresses = listeners.addresses()?;
+    spawn(name, addresses, move |stop| serve(listeners, make(addresses.client), limits, stop))
 }
 
 /// Runs what `make` makes on a thread with a runtime. It ends when the future that it is given is ready.
 pub(crate) fn spawn<F: Future<Output = io::Result<()>>>(
     name: &str,
-    address: SocketAddr,
+    addresses: Addresses,
     make: impl FnOnce(StopFuture) -> F + Send + 'static,
 ) -> io::Result<Running> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -64,7 +69,7 @@ pub(crate) fn spawn<F: Future<Output = io::Result<()>>>(
         // Whoever waits for the server sees that it is not there.
         let _ = runtime.block_on(local.run_until(async move { make(stopped).await }));
     })?;
-    Ok(Running { address, stop: Some(stop), thread: Some(thread) })
+    Ok(Running { addresses, stop: Some(stop), thread: Some(thread) })
 }
 
 /// Ready when the server shall stop.

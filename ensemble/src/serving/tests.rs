@@ -43,7 +43,8 @@ impl Service for Echo {
 }
 
 fn echo(limits: Limits) -> Running {
-    start("echo", SocketAddr::from(([127, 0, 0, 1], 0)), limits, |_| Echo).unwrap()
+    let addresses = Addresses { client: SocketAddr::from(([127, 0, 0, 1], 0)), admin: None };
+    start("echo", addresses, limits, |_| Echo).unwrap()
 }
 
 fn connect(server: &Running) -> TcpStream {

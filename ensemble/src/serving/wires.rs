@@ -1,7 +1,12 @@
 //! The connections of a server, and what waits to be sent on each.
 
+mod budget;
+
 use std::cell::Cell;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -20,10 +25,6 @@ pub(crate) type WireId = WatcherId;
 /// How long a connection that is to be closed may take for its last bytes.
 const LAST_BYTES: Duration = Duration::from_secs(5);
 
-/// Empty output buffers that wait for the next connection with something to send, and their largest capacity.
-const SPARE: usize = 8;
-const SPARE_CAPACITY: usize = 256 << 10;
-
 /// All connections of a server.
 pub(crate) struct Wires<C> {
     slots: Vec<Slot<C>>,
@@ -31,6 +32,9 @@ pub(crate) struct Wires<C> {
     /// Connections with output that nobody has tried to send.
     dirty: Vec<WireId>,
     count: usize,
+    by_address: HashMap<IpAddr, usize>,
+    rejected: u64,
+    expired: u64,
     unsent_hard: usize,
     /// Bytes that all connections together may hold, and those that they do hold.
     budget: usize,
@@ -67,6 +71,7 @@ struct Slot<C> {
 pub(crate) struct Wire<C> {
     /// What the service keeps for it.
     pub(crate) state: C,
+    address: IpAddr,
     /// What is to be sent; replies are appended here.
     pub(crate) out: Output,
     /// Whether the handshake is done. Until then the connection may hold a four-letter word, and is closed
@@ -116,6 +121,9 @@ impl<C> Wires<C> {
             unused: Vec::new(),
             dirty: Vec::new(),
             count: 0,
+            by_address: HashMap::new(),
+            rejected: 0,
+            expired: 0,
             unsent_hard: limits.unsent_hard,
             budget: limits.held,
             held: Rc::default(),
@@ -128,6 +136,26 @@ impl<C> Wires<C> {
     /// Number of connections.
     pub(crate) fn len(&self) -> usize {
         self.count
+    }
+
+    /// Number of connections from an address.
+    pub(super) fn len_of(&self, address: IpAddr) -> usize {
+        self.by_address.get(&address).copied().unwrap_or(0)
+    }
+
+    /// A connection was not accepted: there are too many.
+    pub(super) fn reject(&mut self) {
+        self.rejected += 1;
+    }
+
+    /// Connections that were not accepted because there were too many.
+    pub(crate) fn rejected(&self) -> u64 {
+        self.rejected
+    }
+
+    /// Connections that were closed because they took too long for the handshake.
+    pub(crate) fn expired(&self) -> u64 {
+        self.expired
     }
 
     #[inline]
@@ -145,6 +173,11 @@ impl<C> Wires<C> {
     /// All connections.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Wire<C>> {
         self.slots.iter().filter_map(|slot| slot.wire.as_ref())
+    }
+
+    /// All connections.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Wire<C>> {
+        self.slots.iter_mut().filter_map(|slot| slot.wire.as_mut())
     }
 
     /// Appends to what is sent to a connection, from outside of its own batch. Beyond the hard limit the
@@ -288,64 +321,11 @@ impl<C> Wires<C> {
         }
     }
 
-    /// The connection's task keeps so many bytes of input.
-    pub(super) fn keeps_input(&mut self, id: WireId, len: usize) {
-        if let Some(wire) = self.get_mut(id)
-            && wire.input != len
-        {
-            wire.input = len;
-            self.account(id);
-        }
-    }
-
-    /// Keeps the buffer of a connection that has sent everything for the next one with something to send.
-    fn keep(&mut self, id: WireId) {
-        if let Some(buffer) = self.get_mut(id).and_then(|wire| wire.out.take_empty())
-            && self.spare.len() < SPARE
-            && buffer.capacity() <= SPARE_CAPACITY
-        {
-            self.spare.push(buffer);
-        }
-    }
-
-    /// Brings the sum of what is held up to date, and closes connections, the one that holds most first, while it is
-    /// beyond the budget.
-    #[inline]
-    pub(super) fn account(&mut self, id: WireId) {
-        let Some(wire) = self.get_mut(id) else { return };
-        if wire.is_aborted() {
-            wire.out.release();
-        }
-        let now = wire.out.held() + wire.input;
-        let before = std::mem::replace(&mut wire.counted, now);
-        self.held.set(self.held.get() - before + now);
-        if self.held.get() > self.budget {
-            self.close_largest();
-        }
-    }
-
-    #[cold]
-    fn close_largest(&mut self) {
-        while self.held.get() > self.budget {
-            let holders = self.slots.iter().enumerate().filter_map(|(index, slot)| {
-                let wire = slot.wire.as_ref().filter(|wire| !wire.is_aborted())?;
-                let id = u64::from(slot.generation) << 32 | index as u64;
-                Some((wire.counted.max(wire.unsent()), id))
-            });
-            let Some((_, id)) = holders.max() else { return };
-            self.close_now(id);
-            let Some(wire) = self.get_mut(id) else { return };
-            wire.out.release();
-            // Its task gives the input back as soon as it runs.
-            let freed = std::mem::take(&mut wire.counted);
-            wire.input = 0;
-            self.held.set(self.held.get() - freed);
-        }
-    }
-
-    pub(super) fn open(&mut self, state: C, writer: OwnedWriteHalf) -> WireId {
+    pub(super) fn open(&mut self, state: C, writer: OwnedWriteHalf, address: IpAddr) -> WireId {
+        *self.by_address.entry(address).or_default() += 1;
         let wire = Wire {
             state,
+            address,
             out: Output::default(),
             is_established: false,
             idle_limit: None,
@@ -379,6 +359,12 @@ impl<C> Wires<C> {
             wire.writer.forget();
         }
         self.held.set(self.held.get() - wire.counted);
+        if let Entry::Occupied(mut entry) = self.by_address.entry(wire.address) {
+            *entry.get_mut() -= 1;
+            if *entry.get() == 0 {
+                entry.remove();
+            }
+        }
         self.unused.push(id as u32);
         self.count -= 1;
         Some(wire.state)
@@ -395,6 +381,8 @@ impl<C> Wires<C> {
             .map(|(index, slot)| u64::from(slot.generation) << 32 | index as u64)
             .collect();
         for id in overdue {
+            let is_sessionless = self.get(id).is_some_and(|w| w.closing == Closing::No && !w.is_established);
+            self.expired += u64::from(is_sessionless);
             self.close_now(id);
         }
     }
@@ -404,6 +392,11 @@ impl<C> Wire<C> {
     /// Bytes that are not sent.
     pub(crate) fn unsent(&self) -> usize {
         self.out.unsent()
+    }
+
+    /// When it was accepted.
+    pub(crate) fn opened_at(&self) -> Instant {
+        self.opened_at
     }
 
     /// Whether the connection is about to be closed.
