@@ -14,13 +14,16 @@ use crate::plan::units::{Size, call, text_form};
 /// The largest value, bytes: with path and header it stays below a server's default frame limit of 1 MiB.
 pub const MAX_VALUE: u64 = 1_000_000;
 
+/// How far above the median a log-normal size may be, in standard deviations of its logarithm.
+const LOG_NORMAL_SIGMAS: f64 = 7.0;
+
 /// How large values are.
 ///
 /// | text | sizes |
 /// |---|---|
 /// | `256 B` | all the same |
 /// | `uniform(100 B, 1 KiB)` | any from 100 to 1,024 bytes alike, both included |
-/// | `lognormal(256 B, 0.5)` | a median of 256 bytes, a logarithm with standard deviation 0.5; sizes above 1 MB are drawn again |
+/// | `lognormal(256 B, 0.5)` | a median of 256 bytes, a logarithm with standard deviation 0.5; sizes beyond 7 of those (one in 10¹²) or 1 MB are drawn again |
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Sizes {
     /// All the same.
@@ -47,7 +50,9 @@ impl Sizes {
         match self {
             Sizes::Fixed(size) => size.0,
             Sizes::Uniform { max, .. } => max.0,
-            Sizes::LogNormal { .. } => MAX_VALUE,
+            Sizes::LogNormal { median, sigma } => {
+                ((median.0 as f64 * (LOG_NORMAL_SIGMAS * sigma).exp()).ceil() as u64).min(MAX_VALUE)
+            }
         }
     }
 }
@@ -120,6 +125,7 @@ pub fn pool(largest: u64, seed: u64) -> Arc<[u8]> {
 pub struct ValueChooser {
     sizes: Sizes,
     log_normal: Option<LogNormal<f64>>,
+    largest: f64,
     pool_len: u32,
 }
 
@@ -132,7 +138,7 @@ impl ValueChooser {
             }
             _ => None,
         };
-        ValueChooser { sizes, log_normal, pool_len: pool_len as u32 }
+        ValueChooser { sizes, log_normal, largest: sizes.max() as f64, pool_len: pool_len as u32 }
     }
 
     /// The value of the next op.
@@ -142,7 +148,7 @@ impl ValueChooser {
             (Sizes::Uniform { min, max }, _) => random.random_range(min.0..=max.0),
             (_, Some(distribution)) => loop {
                 let size = distribution.sample(random).round();
-                if size <= MAX_VALUE as f64 {
+                if size <= self.largest {
                     break size as u64;
                 }
             },

@@ -161,9 +161,10 @@ pub trait Connection<T: Copy> {
     /// Reads once, and ends the ops whose replies are complete. Returns whether there may be more to read.
     fn receive(&mut self, clock: &Clock, sink: &mut impl Sink<T>) -> Result<bool, ConnectionError>;
 
-    /// To be called a few times per session timeout: keeps the session alive, and fails when the member has been
-    /// silent for too long. The caller flushes.
-    fn keep_alive(&mut self, now_ns: u64) -> Result<(), ConnectionError>;
+    /// Keeps the session alive, and fails when the member has been silent for too long. The caller flushes, and
+    /// calls again at the time returned, nanoseconds; it may do so earlier. Silence is believed at the second call
+    /// that finds it, between which the socket has to be read.
+    fn keep_alive(&mut self, now_ns: u64) -> Result<u64, ConnectionError>;
 
     /// Gives every open op up: as unknown if any of its bytes was handed over, else as not sent.
     fn abandon(&mut self, now_ns: u64, sink: &mut impl Sink<T>);

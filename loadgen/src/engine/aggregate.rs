@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hdrhistogram::Histogram;
 use quorumeter_record::{
     Event, EventKind, GeneratorLine, IntervalLine, KeysLine, OpLine, OpPhase, Phase, Quantiles, RecordWriter,
-    StreamLine, WatchLine, WriteError, new_duration_histogram,
+    StreamLine, WatchLine, WorkerUse, WriteError, new_duration_histogram,
 };
 
 use super::buffer::{IntervalBuffer, OpSlot, add, record, record_in};
@@ -49,7 +49,7 @@ pub(super) struct Aggregator {
     /// Workers that deliver no more intervals, and those that have ended.
     delivered_last: Vec<bool>,
     ended: Vec<bool>,
-    /// Intervals that some workers have delivered: how many, and the sum so far.
+    /// Intervals that some workers have delivered: whose buffer it is, and the sum so far in it.
     open: BTreeMap<u32, (usize, Box<IntervalBuffer>)>,
     delivered: Vec<u32>,
     join: Join,
@@ -132,10 +132,9 @@ impl Aggregator {
         self.delivered_last[worker] |= buffer.last;
         match self.open.get_mut(&number) {
             None => {
-                self.open.insert(number, (1, buffer));
+                self.open.insert(number, (worker, buffer));
             }
-            Some((count, sum)) => {
-                *count += 1;
+            Some((_, sum)) => {
                 sum.merge(&mut buffer);
                 sum.end_ns = sum.end_ns.max(buffer.end_ns);
                 buffer.reset();
@@ -158,13 +157,12 @@ impl Aggregator {
             if !complete {
                 return;
             }
-            let (_, mut buffer) = entry.remove();
+            let (owner, mut buffer) = entry.remove();
             let last = self.open.is_empty() && self.delivered_last.iter().all(|last| *last);
             self.write(&mut buffer, last);
             buffer.reset();
-            if let Some(worker) = self.delivered_last.iter().position(|last| !last) {
-                let _ = self.back[worker].send(buffer);
-            }
+            // Each worker gets back what it gave. One that has ended takes nothing.
+            let _ = self.back[owner].send(buffer);
         }
     }
 
@@ -224,6 +222,15 @@ impl Aggregator {
             self.unmatched[usize::from(stream)] += 1;
         }
         joined.dropped
+    }
+
+    /// What each worker used, in their order, whoever delivered first; nothing for one that had ended before.
+    fn uses(&self, buffer: &IntervalBuffer) -> Vec<WorkerUse> {
+        let mut uses = vec![WorkerUse { cpu_ns: 0, wall_ns: 0 }; self.back.len()];
+        for (worker, worker_use) in &buffer.workers {
+            uses[*worker] = *worker_use;
+        }
+        uses
     }
 
     /// The interval's lines. There is always one for the phase in which the interval lies, even if nothing
@@ -293,7 +300,7 @@ impl Aggregator {
             start_ns: buffer.start_ns,
             end_ns: buffer.end_ns,
             during: buffer.during,
-            workers: buffer.workers.clone(),
+            workers: self.uses(buffer),
             lag_ns: Quantiles::from_histogram(&self.all),
             measured_lag_ns: Quantiles::from_histogram(&buffer.lag[OpPhase::Measure as usize]),
             in_flight_op_ns: buffer.in_flight_op_ns,
@@ -458,7 +465,62 @@ fn keys_line(stream: &str, counts: &mut [u32]) -> KeysLine {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::channel;
+
+    use quorumeter_record::{Manifest, PhasePlan, Tool, WallStart};
+
     use super::*;
+    use crate::engine::buffer::Shape;
+
+    /// Whichever worker delivers first: its CPU stands in its own place, and it gets its own buffer back.
+    #[test]
+    fn what_a_worker_used_is_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let manifest = Manifest {
+            schema: Manifest::SCHEMA.into(),
+            run_id: "test".into(),
+            tool: Tool { version: String::new(), commit: None, build: String::new() },
+            command_line: Vec::new(),
+            wall_start: WallStart { rfc3339: String::new(), unix_ns: 0 },
+            seed: 1,
+            workload: Default::default(),
+            streams: Vec::new(),
+            phases: PhasePlan { warmup_ns: 0, measure_ns: 0, drain_limit_ns: 0 },
+            interval_ns: 0,
+            gates: Vec::new(),
+            aborts: Vec::new(),
+            target: None,
+            environment: Default::default(),
+        };
+        let record = RecordWriter::create(&dir.path().join("run"), &manifest).unwrap();
+        let text = "[[stream]]\nname = \"a\"\nsessions = 2\nmix = { read = 1 }\n";
+        let workload = Arc::new(Workload::read(text, &[], || 1).unwrap());
+        let (give, backs): (Vec<_>, Vec<_>) = (0..2).map(|_| channel()).unzip();
+        let (seen_in, seen) = channel();
+        let live: Live = Box::new(move |lines| {
+            let of = |line: &IntervalLine| match line {
+                IntervalLine::Generator(generator) => Some(generator.workers.clone()),
+                _ => None,
+            };
+            seen_in.send(lines.iter().find_map(of).unwrap()).unwrap();
+        });
+        let name = |_: i32| Cow::Borrowed("");
+        let mut aggregator = Aggregator::new(workload, Arc::new(Mutex::new(record)), live, name, give);
+        for (number, order) in [[0, 1], [1, 0], [1, 0]].into_iter().enumerate() {
+            for worker in order {
+                let mut buffer = IntervalBuffer::new(&Shape { ops: vec![1] });
+                buffer.number = number as u32;
+                let used = WorkerUse { cpu_ns: 100 + worker as u64, wall_ns: 1000 };
+                buffer.workers.push((worker, used));
+                aggregator.deliver(worker, buffer);
+            }
+            let cpu_ns: Vec<u64> = seen.recv().unwrap().iter().map(|used| used.cpu_ns).collect();
+            assert_eq!(cpu_ns, [100, 101]);
+            for back in &backs {
+                assert_eq!(back.try_iter().count(), 1, "each gets back as many as it gave");
+            }
+        }
+    }
 
     #[test]
     fn keys_are_summed_up_by_share() {

@@ -39,7 +39,8 @@ pub(super) struct IntervalBuffer {
     pub(super) streams: Vec<StreamBuffer>,
     /// released − intended, by the ops' phase.
     pub(super) lag: [Histogram<u64>; 2],
-    pub(super) workers: Vec<WorkerUse>,
+    /// By worker, in no particular order.
+    pub(super) workers: Vec<(usize, WorkerUse)>,
     pub(super) in_flight_op_ns: u64,
     pub(super) waiting_op_ns: u64,
     pub(super) departed: u64,

@@ -105,7 +105,15 @@ impl Join {
     ) -> Joined {
         let mut joined = Joined::default();
         for write in writes {
-            self.writes.entry(write.key).or_default().insert(write.zxid, *write);
+            let of_key = self.writes.entry(write.key).or_default();
+            of_key.insert(write.zxid, *write);
+            // One that aged while it was its key's latest was kept until now.
+            while let Some(oldest) = of_key.first_entry()
+                && oldest.get().acked_ns + MEMORY_NS < now_ns
+                && *oldest.key() != write.zxid
+            {
+                oldest.remove();
+            }
             self.order.push_back((write.acked_ns, write.key, write.zxid));
         }
         let mut waiting = std::mem::take(&mut self.notices);
@@ -131,8 +139,8 @@ impl Join {
             joined.dropped += u64::from(!aged);
             self.order.pop_front();
             if let Some(of_key) = self.writes.get_mut(&key) {
-                // The last one stays: it is the one that a lost event is measured from.
-                if of_key.len() > 1 {
+                // The latest stays: it is the one that a lost event is measured from.
+                if of_key.last_key_value().is_some_and(|(latest, _)| *latest != zxid) {
                     of_key.remove(&zxid);
                 }
             }
@@ -276,6 +284,19 @@ mod tests {
             join.take(&[write(5, 2, S), write(5, 3, 2 * S)], &[NoticeRow::lost(1, 0, 5)], 10 * S, true);
         assert_eq!(joined.deliveries[0].write.zxid, 3);
         assert_eq!((joined.deliveries[0].received_ns, joined.deliveries[0].lost), (10 * S, true));
+    }
+
+    /// Whatever ages first: a lost event is measured from the write that was the last, and no other stays.
+    #[test]
+    fn the_last_write_of_a_key_is_the_one_that_stays() {
+        let mut join = Join::default();
+        join.take(&[write(5, 2, S)], &[], 2 * S, false);
+        join.take(&[], &[], 50 * S, false);
+        join.take(&[write(5, 3, 51 * S)], &[], 52 * S, false);
+        assert_eq!(join.writes[&5].len(), 1, "the older one has been forgotten");
+        join.take(&[], &[], 100 * S, false);
+        let joined = join.take(&[], &[NoticeRow::lost(1, 0, 5)], 101 * S, true);
+        assert_eq!(joined.deliveries[0].write.zxid, 3);
     }
 
     #[test]

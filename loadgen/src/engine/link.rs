@@ -13,8 +13,10 @@ use quorumeter_targets::{Connection, ConnectionError, Driver, Sink};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use tokio::sync::Notify;
+use tokio::task::{spawn_local, yield_now};
 use tokio::time::sleep;
 
+use super::ops::OpsPart;
 use super::recorder::Recorder;
 use super::source::derive_seed;
 use super::worker::Shared;
@@ -94,17 +96,22 @@ impl<D: Driver, P: Part> Link<D, P> {
         }
     }
 
-    /// To be called a few times per session timeout.
-    pub(super) fn keep_alive(&self, shared: &Shared<D>, now_ns: u64) {
+    /// Keeps the session alive; returns when this is to be called again, nanoseconds.
+    pub(super) fn keep_alive(&self, shared: &Shared<D>, now_ns: u64) -> u64 {
         let mut state = self.state.borrow_mut();
-        let Some(connection) = &mut state.connection else { return };
-        if let Err(e) = connection.keep_alive(now_ns) {
-            state.broken.get_or_insert(e);
-            self.wake.notify_one();
-            return;
+        let Some(connection) = &mut state.connection else { return u64::MAX };
+        match connection.keep_alive(now_ns) {
+            Ok(next_ns) => {
+                drop(state);
+                self.pump(shared, now_ns);
+                next_ns
+            }
+            Err(e) => {
+                state.broken.get_or_insert(e);
+                self.wake.notify_one();
+                u64::MAX
+            }
         }
-        drop(state);
-        self.pump(shared, now_ns);
     }
 
     /// Ends the session at the server.
@@ -194,6 +201,7 @@ impl<D: Driver, P: Part> Link<D, P> {
             state.broken = None;
             state.connection = Some(connection);
             state.pump(shared, self.stream, shared.clock.now_ns());
+            shared.keep_alive_is_due();
         }
         let mut closing = false;
         let error = loop {
@@ -205,27 +213,17 @@ impl<D: Driver, P: Part> Link<D, P> {
                 },
                 () = self.wake.notified() => {}
             }
-            let mut state = self.state.borrow_mut();
-            if let Some(error) = state.broken.take() {
-                break Some(error);
-            }
-            if state.connection.is_none() {
-                break None;
-            }
-            if self.closing.get() && !closing {
-                closing = true;
-                if let Some(connection) = &mut state.connection {
-                    connection.close_session();
-                }
-            }
-            if let Err(error) = self.receive(&mut state, shared) {
-                break if closing { None } else { Some(error) };
-            }
-            state.pump(shared, self.stream, shared.clock.now_ns());
-            if let Some(error) = state.broken.take() {
-                break Some(error);
+            match self.turn(shared, &mut closing) {
+                Turn::Over(error) => break error,
+                Turn::Done => {}
+                // The timer and the other sessions wait for this one: a session whose replies never end must not
+                // keep them from their turn.
+                Turn::MoreToRead => yield_now().await,
             }
         };
+        if matches!(error, Some(ConnectionError::Io(_))) {
+            self.read_the_rest(shared);
+        }
         let now_ns = shared.clock.now_ns();
         self.give_up(shared, now_ns);
         let mut state = self.state.borrow_mut();
@@ -234,12 +232,61 @@ impl<D: Driver, P: Part> Link<D, P> {
         (error, identity)
     }
 
-    fn receive(&self, state: &mut State<D, P>, shared: &Shared<D>) -> Result<(), ConnectionError> {
+    /// What there is to do when the socket is ready or somebody woke the session.
+    fn turn(&self, shared: &Shared<D>, closing: &mut bool) -> Turn {
+        let mut state = self.state.borrow_mut();
+        if let Some(error) = state.broken.take() {
+            return Turn::Over(Some(error));
+        }
+        let Some(connection) = &mut state.connection else { return Turn::Over(None) };
+        if self.closing.get() && !*closing {
+            *closing = true;
+            connection.close_session();
+        }
+        let more = match self.receive(&mut state, shared) {
+            Ok(more) => more,
+            Err(error) => return Turn::Over(Some(error).filter(|_| !*closing)),
+        };
+        state.pump(shared, self.stream, shared.clock.now_ns());
+        match state.broken.take() {
+            Some(error) => Turn::Over(Some(error)),
+            None if more => Turn::MoreToRead,
+            None => Turn::Done,
+        }
+    }
+
+    /// Reads once; returns whether there may be more.
+    fn receive(&self, state: &mut State<D, P>, shared: &Shared<D>) -> Result<bool, ConnectionError> {
         let State { connection, part, .. } = state;
-        let Some(connection) = connection else { return Ok(()) };
+        let Some(connection) = connection else { return Ok(false) };
         let mut recorder = shared.recorder.borrow_mut();
-        // One read per turn: the timer and the other sessions wait for this one.
-        connection.receive(&shared.clock, &mut part.sink(&mut recorder, true)).map(|_| ())
+        connection.receive(&shared.clock, &mut part.sink(&mut recorder, true))
+    }
+
+    /// Reads what had come before a connection broke: what the member has answered is not unknown.
+    fn read_the_rest(&self, shared: &Shared<D>) {
+        let mut state = self.state.borrow_mut();
+        for _ in 0..LAST_READS {
+            if !matches!(self.receive(&mut state, shared), Ok(true)) {
+                break;
+            }
+        }
+    }
+}
+
+/// How a session's turn ended.
+enum Turn {
+    Done,
+    MoreToRead,
+    /// The connection is of no use any more; without an error when that was asked for.
+    Over(Option<ConnectionError>),
+}
+
+impl<D: Driver> Link<D, OpsPart> {
+    /// Whether an op waits or is in flight.
+    pub(super) fn is_open(&self) -> bool {
+        let state = self.state.borrow();
+        !state.part.is_idle() || state.connection.as_ref().is_some_and(|c| c.open_ops() > 0)
     }
 }
 
@@ -254,6 +301,9 @@ struct Dialler<'a, D: Driver, P: Part> {
     last: Option<usize>,
 }
 
+/// Reads from a broken connection, at most: far more than a socket's buffer holds.
+const LAST_READS: usize = 1024;
+
 /// The pause after an attempt that could not even be made.
 const NO_MEMBER_PAUSE: Duration = Duration::from_millis(50);
 
@@ -265,11 +315,9 @@ impl<D: Driver, P: Part> Dialler<'_, D, P> {
         let stream = &shared.workload.streams[self.link.stream];
         let candidates = self.candidates().await;
         if candidates.is_empty() {
-            self.event(
-                None,
-                SessionChange::ConnectFailed,
-                "no member has the role that the stream asks for".into(),
-            );
+            let cause = "no member has the role that the stream asks for";
+            shared.note_failure(cause.to_owned());
+            self.event(None, SessionChange::ConnectFailed, cause.into());
             return Err(NO_MEMBER_PAUSE);
         }
         let member = candidates[place % candidates.len()];
@@ -336,9 +384,15 @@ impl<D: Driver, P: Part> Dialler<'_, D, P> {
             Placement::Observers => &["observer"],
             Placement::All | Placement::Numbers(_) => &[],
         };
+        // All are asked at once, so that one that hangs costs no more than one wait.
+        let ask = |member| {
+            let driver = self.shared.driver.clone();
+            spawn_local(async move { driver.role(member).await })
+        };
+        let asked: Vec<_> = (0..self.shared.driver.members().len()).map(ask).collect();
         let mut found = Vec::new();
-        for member in 0..self.shared.driver.members().len() {
-            if self.shared.driver.role(member).await.is_some_and(|role| wanted.contains(&role.as_str())) {
+        for (member, role) in asked.into_iter().enumerate() {
+            if role.await.ok().flatten().is_some_and(|role| wanted.contains(&role.as_str())) {
                 found.push(member);
             }
         }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use quorumeter_record::OpPhase;
 use quorumeter_targets::session::WatchEvent;
 use quorumeter_targets::{Completion, Connection, Operation, Outcome, Sink};
 
@@ -33,7 +34,7 @@ pub(super) struct OpsPart {
     /// How many of the dataset's first nodes somebody watches, and how many nodes there are.
     watched: u32,
     nodes: u32,
-    /// How often each node was used by ops of the measured window.
+    /// How often each node was used by ops of the measured window that were sent.
     key_counts: Rc<KeyCounts>,
     /// Whether an op that is released now can be submitted at once, as far as is known.
     connected: bool,
@@ -106,13 +107,12 @@ impl OpsPart {
     ) {
         let (op_place, op) = self.source.next_op();
         let phase = self.timeline.phase_of_op(intended_ns);
-        let at_once = self.connected && self.waiting.len() + open_ops < self.depth;
-        let tag = Tag { intended_ns, stream: self.stream, op: op_place as u8, phase, late: !at_once };
+        // Ops that can be submitted as soon as the batch is released: they are no backlog.
+        let room = if self.connected { self.depth.saturating_sub(open_ops) } else { 0 };
+        let late = self.waiting.len() >= room;
+        let tag = Tag { intended_ns, stream: self.stream, op: op_place as u16, phase, late };
         recorder.released(&tag, now_ns, self.backlog.is_some());
-        if phase == quorumeter_record::OpPhase::Measure {
-            self.count_keys(op);
-        }
-        if self.backlog.is_some_and(|limit| self.waiting.len() >= limit)
+        if self.backlog.is_some_and(|limit| self.waiting.len() >= limit.saturating_add(room))
             && let Some(oldest) = self.waiting.pop_front()
         {
             recorder.shed(&oldest.tag, now_ns);
@@ -226,6 +226,9 @@ impl Sink<Tag> for OpsSink<'_> {
     #[inline]
     fn done(&mut self, tag: Tag, op: Operation, completion: Completion) {
         self.recorder.done(&tag, &completion);
+        if tag.phase == OpPhase::Measure {
+            self.part.count_keys(op);
+        }
         if completion.outcome == Outcome::Ok {
             self.part.source.succeeded(op, completion.number);
             if self.part.watched > 0 {

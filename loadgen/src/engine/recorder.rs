@@ -17,7 +17,7 @@ use super::timeline::Timeline;
 pub(super) struct Tag {
     pub(super) intended_ns: u64,
     pub(super) stream: u16,
-    pub(super) op: u8,
+    pub(super) op: u16,
     pub(super) phase: OpPhase,
     /// Whether it waited in the backlog.
     pub(super) late: bool,
@@ -124,7 +124,8 @@ impl Recorder {
         let cpu_ns = thread_cpu_ns();
         let buffer = &mut self.buffer;
         buffer.end_ns = end_ns;
-        buffer.workers.push(WorkerUse { cpu_ns: cpu_ns - self.cpu_ns, wall_ns: end_ns - buffer.start_ns });
+        let worker_use = WorkerUse { cpu_ns: cpu_ns - self.cpu_ns, wall_ns: end_ns - buffer.start_ns };
+        buffer.workers.push((self.worker, worker_use));
         self.cpu_ns = cpu_ns;
         for (stream, (waiting, in_flight, armed)) in buffer.streams.iter_mut().zip(&self.gauges) {
             stream.waiting = *waiting;

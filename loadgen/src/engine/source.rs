@@ -9,7 +9,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::keys::KeyChooser;
-use crate::plan::Stream;
+use crate::plan::{Stream, StreamOp};
 use crate::values::ValueChooser;
 
 /// Draws the ops of one session. The same seed, stream and session draw the same ops, however many workers
@@ -22,11 +22,15 @@ pub(super) struct OpSource {
     values: ValueChooser,
     random: Xoshiro256PlusPlus,
     next_serial: u32,
-    /// Nodes that the session created and may delete, oldest first; kept only when the mix deletes.
+    /// Nodes that the session created and may delete, oldest first; kept only when the mix deletes, up to
+    /// [`MAX_STOCK`].
     stock: VecDeque<Created>,
     deletes: bool,
-    /// Deletes that were drawn when there was nothing to delete, and were swapped with creates to come.
-    owed_deletes: u32,
+    /// By kind: deletes that were drawn when there was nothing to delete, and were swapped with a create of this
+    /// kind that is still to come.
+    owed_deletes: Vec<u64>,
+    /// Sum of the weights up to and including each kind, of creates alone, as a share of theirs.
+    create_thresholds: Vec<f64>,
 }
 
 impl OpSource {
@@ -58,7 +62,8 @@ impl OpSource {
             next_serial: 0,
             stock: VecDeque::new(),
             deletes: stream.ops.iter().any(|op| op.kind == OpKind::Delete),
-            owed_deletes: 0,
+            owed_deletes: vec![0; stream.ops.len()],
+            create_thresholds: create_thresholds(stream),
         }
     }
 
@@ -76,12 +81,14 @@ impl OpSource {
     fn swap_deletes(&mut self, place: usize) -> usize {
         let kind = self.kinds[place];
         if kind == OpKind::Delete && self.stock.is_empty() {
-            self.owed_deletes += 1;
             // The plan has checked that what deletes also creates.
-            return self.kinds.iter().position(|k| creates(*k)).unwrap_or(place);
+            let drawn: f64 = self.random.random();
+            let create = self.create_thresholds.iter().position(|t| drawn < *t).unwrap_or(place);
+            self.owed_deletes[create] += 1;
+            return create;
         }
-        if creates(kind) && self.owed_deletes > 0 && !self.stock.is_empty() {
-            self.owed_deletes -= 1;
+        if creates(kind) && self.owed_deletes[place] > 0 && !self.stock.is_empty() {
+            self.owed_deletes[place] -= 1;
             return self.kinds.iter().position(|k| *k == OpKind::Delete).unwrap_or(place);
         }
         place
@@ -123,7 +130,8 @@ impl OpSource {
     /// An op succeeded: what it created may be deleted.
     #[inline]
     pub(super) fn succeeded(&mut self, op: Operation, number: Option<u32>) {
-        if !self.deletes {
+        // More than that are the clean-up's to remove.
+        if !self.deletes || self.stock.len() >= MAX_STOCK {
             return;
         }
         match op {
@@ -140,6 +148,22 @@ impl OpSource {
     pub(super) fn session_gone(&mut self) {
         self.stock.retain(|node| !matches!(node, Created::Ephemeral(_)));
     }
+}
+
+/// Nodes that a session remembers to delete, at most.
+const MAX_STOCK: usize = 1 << 16;
+
+fn create_thresholds(stream: &Stream) -> Vec<f64> {
+    let weight = |op: &StreamOp| if creates(op.kind) { op.weight } else { 0.0 };
+    let total: f64 = stream.ops.iter().map(weight).sum();
+    stream
+        .ops
+        .iter()
+        .scan(0.0, |sum, op| {
+            *sum += weight(op);
+            Some(*sum / total)
+        })
+        .collect()
 }
 
 fn creates(kind: OpKind) -> bool {
@@ -190,6 +214,36 @@ mod tests {
         assert_ne!(ops(3), ops(4));
         assert_ne!(derive_seed(1, 0, 0), derive_seed(1, 1, 0));
         assert_ne!(derive_seed(1, 0, 0), derive_seed(1, 0, 1));
+    }
+
+    /// Deletes that come too early are swapped with creates in proportion: with a window of ops in flight, too.
+    #[test]
+    fn swapped_deletes_keep_the_mix_of_creates() {
+        let mut source = source("{ create = 5, create_sequential = 45, delete = 50 }", 4);
+        let mut in_flight = VecDeque::new();
+        let (mut counts, mut number) = ([0u32; 3], 0);
+        for _ in 0..100_000 {
+            let (place, op) = source.next_op();
+            counts[place] += 1;
+            in_flight.push_back(op);
+            if in_flight.len() == 32 {
+                number += 1;
+                source.succeeded(in_flight.pop_front().unwrap(), Some(number));
+            }
+        }
+        for (count, expected) in counts.into_iter().zip([5_000u32, 45_000, 50_000]) {
+            assert!(count.abs_diff(expected) < 600, "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_deleted_is_bounded() {
+        let mut source = source("{ create = 99, delete = 1 }", 5);
+        for _ in 0..100_000 {
+            let (_, op) = source.next_op();
+            source.succeeded(op, None);
+        }
+        assert_eq!(source.stock.len(), MAX_STOCK);
     }
 
     #[test]

@@ -37,9 +37,12 @@ use crate::schedule::Schedule;
 const FIRST_CONNECTS: usize = 64;
 /// The longest time for which a worker looks at nothing but its sockets, nanoseconds.
 const LONGEST_SLEEP_NS: u64 = 10_000_000;
+/// The shortest time between two rounds of keeping sessions alive, nanoseconds: at least this, and this for each
+/// session.
+const KEEP_ALIVE_ROUND_NS: (u64, u64) = (5_000_000, 1_000);
 /// How often a draining worker looks whether all is answered, nanoseconds.
 const DRAIN_LOOK_NS: u64 = 1_000_000;
-/// Ops that are released before the readers have their turn.
+/// Ops of one stream that are released before the readers, and the other streams, have their turn.
 const RELEASE_BATCH: usize = 1024;
 /// How long watchers may take, at the end, to find out what is owed, nanoseconds.
 const SETTLE_LIMIT_NS: u64 = 10_000_000_000;
@@ -71,15 +74,25 @@ pub(super) struct Shared<D: Driver> {
     pub(super) recorder: RefCell<Recorder>,
     pub(super) first_connects: Semaphore,
     pub(super) status: Arc<Status>,
+    /// When the next session wants to be kept alive.
+    next_keep_alive_ns: Cell<u64>,
 }
 
 impl<D: Driver> Shared<D> {
+    /// There is a connection that the worker has not asked yet when it wants to be kept alive.
+    pub(super) fn keep_alive_is_due(&self) {
+        self.next_keep_alive_ns.set(0);
+    }
+
     pub(super) fn note_connected(&self) {
         self.status.connected.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn note_connect_failure(&self, member: usize, error: &ConnectError) {
-        let text = format!("{}: {error}", self.driver.members()[member].address);
+        self.note_failure(format!("{}: {error}", self.driver.members()[member].address));
+    }
+
+    pub(super) fn note_failure(&self, text: String) {
         *self.status.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
     }
 }
@@ -133,8 +146,6 @@ struct Worker<D: Driver> {
     /// Places in `ops` to which something was released since they were last pumped.
     touched: Vec<usize>,
     is_touched: Vec<bool>,
-    keep_alive_ns: u64,
-    next_keep_alive_ns: u64,
 }
 
 /// A stream with a schedule.
@@ -160,8 +171,8 @@ impl<D: Driver> Worker<D> {
             recorder: RefCell::new(recorder),
             first_connects: Semaphore::new(FIRST_CONNECTS),
             status: setup.status,
+            next_keep_alive_ns: Cell::new(0),
         });
-        let shortest_timeout_ms = workload.streams.iter().map(|s| s.session_timeout_ms).min().unwrap_or(1000);
         let mut worker = Worker {
             shared,
             timeline,
@@ -174,8 +185,6 @@ impl<D: Driver> Worker<D> {
             tasks: Vec::new(),
             touched: Vec::new(),
             is_touched: Vec::new(),
-            keep_alive_ns: (u64::from(shortest_timeout_ms) * 1_000_000 / 12).max(5_000_000),
-            next_keep_alive_ns: 0,
         };
         for number in 0..workload.streams.len() {
             worker.add_stream(number, setup.id, setup.pool_len);
@@ -258,10 +267,13 @@ impl<D: Driver> Worker<D> {
     fn look(&mut self) -> u64 {
         let now_ns = self.now_ns();
         self.shared.recorder.borrow_mut().advance(now_ns);
-        if now_ns >= self.next_keep_alive_ns {
-            self.next_keep_alive_ns = now_ns + self.keep_alive_ns;
-            self.ops.iter().for_each(|link| link.keep_alive(&self.shared, now_ns));
-            self.watchers.iter().for_each(|link| link.keep_alive(&self.shared, now_ns));
+        if now_ns >= self.shared.next_keep_alive_ns.get() {
+            let ops = self.ops.iter().map(|link| link.keep_alive(&self.shared, now_ns));
+            let watchers = self.watchers.iter().map(|link| link.keep_alive(&self.shared, now_ns));
+            let next_ns = ops.chain(watchers).min().unwrap_or(u64::MAX);
+            let sessions = (self.ops.len() + self.watchers.len()) as u64;
+            let round_ns = KEEP_ALIVE_ROUND_NS.0.max(KEEP_ALIVE_ROUND_NS.1 * sessions);
+            self.shared.next_keep_alive_ns.set(next_ns.max(now_ns + round_ns));
         }
         now_ns
     }
@@ -334,13 +346,14 @@ impl<D: Driver> Worker<D> {
     fn release(&mut self, start_ns: u64, now_ns: u64) -> u64 {
         let end_ns = self.timeline.end_ns();
         let mut next_ns = u64::MAX;
-        let mut released = 0;
         {
             let mut recorder = self.shared.recorder.borrow_mut();
             for stream in &mut self.open {
+                // Other workers' ops of the stream are drawn too, to be passed over.
+                let mut to_draw = RELEASE_BATCH * self.workers;
                 loop {
                     let intended_ns = start_ns.saturating_add(stream.next.1);
-                    if intended_ns > now_ns || intended_ns >= end_ns || released == RELEASE_BATCH {
+                    if intended_ns > now_ns || intended_ns >= end_ns || to_draw == 0 {
                         next_ns = next_ns.min(intended_ns);
                         break;
                     }
@@ -354,8 +367,8 @@ impl<D: Driver> Worker<D> {
                             self.is_touched[place] = true;
                             self.touched.push(place);
                         }
-                        released += 1;
                     }
+                    to_draw -= 1;
                     stream.next = stream.schedule.next_op();
                 }
             }
@@ -369,40 +382,50 @@ impl<D: Driver> Worker<D> {
 
     /// Until every op has ended, by its reply or by the limit.
     async fn drain(&mut self, timer: &Timer) -> io::Result<bool> {
-        let limit_ns = self.timeline.end_ns() + self.shared.workload.drain_ns;
-        // What the schedule intended before the end, and was not released in the last batches.
+        let end_ns = self.timeline.end_ns();
+        let limit_ns = end_ns + self.shared.workload.drain_ns;
         let start_ns = self.timeline.start_ns().unwrap_or_default();
-        while self.release(start_ns, self.now_ns()) < self.timeline.end_ns() {
-            tokio::task::yield_now().await;
-        }
+        let mut all_released = false;
         loop {
             let now_ns = self.look();
             if self.cancelled() {
                 return Ok(false);
             }
-            let open = self.ops.iter().any(|link| {
-                let state = link.state.borrow();
-                !state.part.is_idle() || state.connection.as_ref().is_some_and(|c| c.open_ops() > 0)
-            });
-            if !open || now_ns >= limit_ns {
+            if (all_released && !self.ops.iter().any(|link| link.is_open())) || now_ns >= limit_ns {
                 break;
             }
-            timer.until(now_ns + DRAIN_LOOK_NS).await?;
+            if all_released {
+                timer.until(now_ns + DRAIN_LOOK_NS).await?;
+            } else {
+                // What the schedule intended before the end, and was not released in the last batches.
+                all_released = self.release(start_ns, now_ns) >= end_ns;
+                tokio::task::yield_now().await;
+            }
         }
         let now_ns = self.now_ns();
-        for link in &self.ops {
-            let open = {
-                let state = link.state.borrow();
-                !state.part.is_idle() || state.connection.as_ref().is_some_and(|c| c.open_ops() > 0)
-            };
-            if open {
-                link.cut(&self.shared, now_ns);
-                let mut recorder = self.shared.recorder.borrow_mut();
-                link.state.borrow_mut().part.shed_all(now_ns, &mut recorder);
+        for link in self.ops.iter().filter(|link| !all_released || link.is_open()) {
+            link.cut(&self.shared, now_ns);
+        }
+        self.shed_all();
+        // A generator that could not even release what it was to: that has been intended, too.
+        while !all_released {
+            let now_ns = self.look();
+            if self.cancelled() {
+                return Ok(false);
             }
+            all_released = self.release(start_ns, now_ns) >= end_ns;
+            self.shed_all();
+            tokio::task::yield_now().await;
         }
         self.shared.status.drained.fetch_add(1, Ordering::Relaxed);
         Ok(true)
+    }
+
+    /// Gives up all that waits.
+    fn shed_all(&self) {
+        let now_ns = self.now_ns();
+        let mut recorder = self.shared.recorder.borrow_mut();
+        self.ops.iter().for_each(|link| link.state.borrow_mut().part.shed_all(now_ns, &mut recorder));
     }
 
     /// Until the watchers know what they are owed: all writers have to have ended before.

@@ -19,6 +19,10 @@ const DEFAULT_BACKLOG: Dur = Dur(10_000_000_000);
 const DEFAULT_SPIN: Dur = Dur(50_000);
 /// The most requests that a multi may take on the wire, in bytes, so that it stays below a server's frame limit.
 const MAX_MULTI_BYTES: u64 = 900_000;
+/// Ops that may wait, of all sessions of a stream: each takes some 40 bytes.
+const MAX_BACKLOG: f64 = 20e6;
+/// Kinds of ops in a mix, and streams: each has histograms of its own.
+const MAX_KINDS: usize = 256;
 /// Names that mean something else in gates.
 const RESERVED: [&str; 2] = ["generator", "total"];
 
@@ -110,6 +114,13 @@ impl Checker {
                 &[],
                 "the workload has no stream",
                 "add a [[stream]] with a name and a mix",
+            ));
+        }
+        if file.stream.len() > MAX_KINDS {
+            return Err(self.error(
+                &["stream", &MAX_KINDS.to_string()],
+                format!("the workload has {} streams", file.stream.len()),
+                format!("there may be {MAX_KINDS}"),
             ));
         }
         let mut streams: Vec<Stream> = Vec::new();
@@ -299,12 +310,17 @@ impl Checker {
         match &table.rate {
             Some(profile) => {
                 let backlog_s = table.backlog.unwrap_or(DEFAULT_BACKLOG).0 as f64 / 1e9;
-                let per_session = profile.peak_rate() * backlog_s / f64::from(table.sessions);
-                if per_session > 100e6 {
+                let backlog = profile.peak_rate() * backlog_s;
+                let per_session = backlog / f64::from(table.sessions);
+                if backlog > MAX_BACKLOG {
+                    let key = if table.backlog.is_some() { "backlog" } else { "rate" };
                     return Err(error(
-                        "backlog",
-                        format!("the backlog would hold {per_session:.0} ops per session"),
-                        "give a shorter backlog",
+                        key,
+                        format!(
+                            "the backlog of {} would hold {backlog:.0} ops",
+                            Dur((backlog_s * 1e9) as u64)
+                        ),
+                        "a stream's backlog holds at most 20,000,000: give a shorter backlog or a lower rate",
                     ));
                 }
                 stream.load = Load::Open {
@@ -336,6 +352,13 @@ impl Checker {
                 &["stream", number],
                 "the stream has no mix",
                 "add mix = { read = 90, write = 10 }, or watch = { kind = \"persistent\" }",
+            ));
+        }
+        if mix.len() > MAX_KINDS {
+            return Err(self.error(
+                &["stream", number, "mix"],
+                format!("the mix has {} kinds of ops", mix.len()),
+                format!("there may be {MAX_KINDS}"),
             ));
         }
         let mut ops = Vec::new();

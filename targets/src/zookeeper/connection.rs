@@ -211,6 +211,15 @@ impl<T: Copy> ZooKeeperConnection<T> {
         }
     }
 
+    /// Forgets what the kernel has taken, once that is the larger part: the output then holds no more than twice
+    /// what is in flight, and no byte is moved more than once for each that goes.
+    fn compact(&mut self) {
+        if self.taken > self.output.len() / 2 {
+            self.output.drain(..self.taken);
+            self.taken = 0;
+        }
+    }
+
     /// Takes apart what has been read.
     fn take_frames(&mut self, done_ns: u64, sink: &mut impl Sink<T>) -> Result<(), ConnectionError> {
         // The buffer is lent to the loop, so that replies can borrow from it while the queue changes.
@@ -443,7 +452,10 @@ impl<T: Copy> Connection<T> for ZooKeeperConnection<T> {
                     self.last_write_ns = sent_ns;
                     self.note_sent(sent_ns, sink);
                 }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    self.compact();
+                    return Ok(());
+                }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(e.into()),
             }
@@ -481,9 +493,9 @@ impl<T: Copy> Connection<T> for ZooKeeperConnection<T> {
         Ok(n == space)
     }
 
-    fn keep_alive(&mut self, now_ns: u64) -> Result<(), ConnectionError> {
+    fn keep_alive(&mut self, now_ns: u64) -> Result<u64, ConnectionError> {
         let silent_ns = now_ns.saturating_sub(self.last_read_ns);
-        if silent_ns > self.read_timeout_ns {
+        if silent_ns >= self.read_timeout_ns {
             // Believed at the second look only: after a pause of this process itself, what came meanwhile has
             // not been read at the first one.
             if self.suspected {
@@ -491,11 +503,15 @@ impl<T: Copy> Connection<T> for ZooKeeperConnection<T> {
             }
             self.suspected = true;
         }
-        let idle_ns = now_ns.saturating_sub(self.last_write_ns);
-        if !self.ping_open && idle_ns > self.read_timeout_ns / 2 {
+        let ping_at_ns = self.last_write_ns + self.read_timeout_ns / 2;
+        if !self.ping_open && now_ns >= ping_at_ns {
             self.ping_due = true;
         }
-        Ok(())
+        Ok(match (self.suspected, self.ping_open || self.ping_due) {
+            (true, _) => now_ns,
+            (false, true) => self.last_read_ns + self.read_timeout_ns,
+            (false, false) => ping_at_ns.min(self.last_read_ns + self.read_timeout_ns),
+        })
     }
 
     fn abandon(&mut self, now_ns: u64, sink: &mut impl Sink<T>) {

@@ -192,3 +192,26 @@ fn secrets_come_from_elsewhere_and_are_not_shown() {
     assert!(!format!("{w:?}").contains("hush"));
     assert!(!serde_json::to_string(&w.file).unwrap().contains("hush"));
 }
+
+#[test]
+fn a_log_normal_value_leaves_room_for_several_in_a_multi() {
+    let w = with(&["app.mix={ \"multi(20)\" = 1 }", "app.value=lognormal(256 B, 0.5)"]);
+    assert!(w.streams[0].value.max() < 10_000, "{}", w.streams[0].value.max());
+}
+
+#[test]
+fn a_mix_has_a_limit() {
+    let mix: Vec<String> = (1..=257).map(|n| format!("\"multi({n})\" = 1")).collect();
+    let text = format!(
+        "[dataset]\nnodes = 1000\n[[stream]]\nname = \"a\"\nmix = {{ {} }}\nvalue = \"1 B\"\n",
+        mix.join(", ")
+    );
+    assert!(workload(&text, &[]).unwrap_err().to_string().contains("257 kinds"));
+}
+
+#[test]
+fn a_backlog_has_a_limit() {
+    let error = workload(BASE, &["app.rate=3M/s"]).unwrap_err().to_string();
+    assert!(error.contains("30000000 ops"), "{error}");
+    with(&["app.rate=3M/s", "app.backlog=1s"]);
+}
