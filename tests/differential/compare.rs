@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::SocketAddr;
 
+use quorumeter_zk::frame;
+use quorumeter_zk::jute::Reader;
 use quorumeter_zk::multi::MultiResult;
 use quorumeter_zk::op::xid;
 use quorumeter_zk::reply::Reply;
@@ -11,7 +14,7 @@ use quorumeter_zk::request::{Request, SetWatches};
 use quorumeter_zk::{ErrorCode, OpCode, Stat};
 
 use crate::raw::{Answer, Raw};
-use crate::steps::{Action, SESSIONS, Step};
+use crate::steps::{Action, Encoded, SESSIONS, Step};
 
 /// One server with its sessions.
 pub(crate) struct Side {
@@ -29,6 +32,8 @@ pub(crate) struct Coverage {
     pub(crate) codes: BTreeMap<ErrorCode, usize>,
     /// Failed multis by the code of the op that failed.
     pub(crate) failed_multis: BTreeMap<ErrorCode, usize>,
+    /// What succeeded, by a name for what is special about it.
+    pub(crate) done: BTreeMap<String, usize>,
 }
 
 impl Side {
@@ -46,36 +51,31 @@ impl Side {
     pub(crate) fn run(&mut self, step: &Step) -> String {
         let index = step.session;
         match &step.action {
-            Action::Request { op, record, .. } => {
-                let session = &mut self.sessions[index];
-                let number = match *op {
-                    OpCode::PING => xid::PING,
-                    OpCode::AUTH => xid::AUTH,
-                    _ => session.take_xid(),
-                };
-                if session.send_record(number, *op, record).is_err() {
-                    return "cannot send".to_owned() + &self.reconnect(index);
-                }
-                self.observe(index, *op)
-            }
-            Action::SetWatches { back, lists } => {
+            Action::Request(request) => self.request(index, std::slice::from_ref(request)),
+            Action::Pipeline(requests) => self.request(index, requests),
+            Action::SetWatches { is_first_version, back, lists } => {
                 let session = &mut self.sessions[index];
                 let paths: Vec<Vec<_>> =
                     lists.iter().map(|list| list.iter().map(|path| path.as_str().into()).collect()).collect();
-                session.send(&Request::SetWatches2(SetWatches {
+                let watches = SetWatches {
                     relative_zxid: session.last_zxid - back,
                     data: paths[0][..].into(),
                     exist: paths[1][..].into(),
                     child: paths[2][..].into(),
                     persistent: paths[3][..].into(),
                     persistent_recursive: paths[4][..].into(),
-                }));
-                self.observe(index, OpCode::SET_WATCHES2)
+                };
+                let request = match is_first_version {
+                    true => Request::SetWatches(watches),
+                    false => Request::SetWatches2(watches),
+                };
+                session.send(&request);
+                self.observe(index, request.op(), Some(&request))
             }
             Action::Reconnect => self.reconnect(index),
             Action::Renew => {
                 self.sessions[index].send(&Request::CloseSession);
-                let seen = self.observe_only(index, OpCode::CLOSE_SESSION);
+                let seen = self.observe_only(index, OpCode::CLOSE_SESSION, None);
                 assert!(self.sessions[index].is_closed());
                 self.sessions[index] = self.new_session();
                 seen
@@ -88,7 +88,7 @@ impl Side {
         let mut seen = String::new();
         for index in 0..SESSIONS {
             self.sessions[index].send(&Request::Ping);
-            seen += &self.observe_only(index, OpCode::PING);
+            seen += &self.observe_only(index, OpCode::PING, None);
         }
         seen
     }
@@ -112,9 +112,40 @@ impl Side {
         }
     }
 
+    /// Writes requests at once, and reads their answers.
+    fn request(&mut self, index: usize, requests: &[Encoded]) -> String {
+        let session = &mut self.sessions[index];
+        let mut out = Vec::new();
+        for Encoded { op, record, .. } in requests {
+            let number = match *op {
+                OpCode::PING => xid::PING,
+                OpCode::AUTH => xid::AUTH,
+                _ => session.take_xid(),
+            };
+            let mark = frame::begin_request(&mut out, number, *op);
+            out.extend_from_slice(record);
+            frame::end(&mut out, mark);
+        }
+        if session.stream.write_all(&out).is_err() {
+            return "cannot send".to_owned() + &self.reconnect(index);
+        }
+        let mut seen = String::new();
+        for Encoded { op, record, .. } in requests {
+            let request = Request::decode(*op, &mut Reader::replacing(record)).ok().flatten();
+            let one = self.observe(index, *op, request.as_ref());
+            let is_end = one.contains("end of stream");
+            seen += &one;
+            seen.push('\n');
+            if is_end {
+                break;
+            }
+        }
+        seen
+    }
+
     /// The answer, and whether the connection was closed after it; then it is made again.
-    fn observe(&mut self, index: usize, op: OpCode) -> String {
-        let mut seen = self.observe_only(index, op);
+    fn observe(&mut self, index: usize, op: OpCode, request: Option<&Request<'_>>) -> String {
+        let mut seen = self.observe_only(index, op, request);
         let must_close = seen.contains("Unimplemented") || seen.contains("AuthFailed");
         if must_close {
             let closed = self.sessions[index].is_closed();
@@ -126,11 +157,11 @@ impl Side {
         seen
     }
 
-    fn observe_only(&mut self, index: usize, op: OpCode) -> String {
+    fn observe_only(&mut self, index: usize, op: OpCode, request: Option<&Request<'_>>) -> String {
         match self.sessions[index].answer() {
             Ok(None) => "end of stream".to_owned(),
             Ok(Some(answer)) => {
-                self.coverage.note(&answer, op);
+                self.coverage.note(&answer, op, request);
                 self.describe(&answer, op)
             }
             Err(e) => panic!("no answer to {op} from {}: {e}", self.address),
@@ -196,16 +227,71 @@ impl Side {
 }
 
 impl Coverage {
-    fn note(&mut self, answer: &Answer, op: OpCode) {
+    fn note(&mut self, answer: &Answer, op: OpCode, request: Option<&Request<'_>>) {
         for event in &answer.events {
             *self.events.entry(event.kind).or_default() += 1;
         }
         *self.codes.entry(answer.header.err).or_default() += 1;
-        if op == OpCode::MULTI
-            && let Ok(Some(Reply::Multi(results))) = Reply::decode(op, &answer.body)
-            && let Some(code) = MultiResult::failure(&results)
+        if answer.header.err != ErrorCode::OK {
+            return;
+        }
+        let reply = Reply::decode(op, &answer.body).ok().flatten();
+        if let (OpCode::MULTI, Some(Reply::Multi(results))) = (op, &reply)
+            && let Some(code) = MultiResult::failure(results)
         {
             *self.failed_multis.entry(code).or_default() += 1;
         }
+        if let Some(name) = request.and_then(|request| special(request, answer, reply)) {
+            *self.done.entry(name).or_default() += 1;
+        }
     }
+}
+
+/// What the comparisons have to have seen succeed, all together.
+pub(crate) const SPECIAL: [&str; 19] = [
+    "create of mode 0",
+    "create of mode 1",
+    "create of mode 2",
+    "create of mode 3",
+    "create of mode 4",
+    "createTTL of mode 5",
+    "createTTL of mode 6",
+    "createContainer",
+    "setWatches with an event",
+    "setWatches2 with an event",
+    "removal of watches of type 1",
+    "removal of watches of type 2",
+    "removal of watches of type 3",
+    "removal of watches of type 4",
+    "removal of watches of type 5",
+    "quota's counts",
+    "quota's other values",
+    "multi on quotas",
+    "super user",
+];
+
+fn special(request: &Request<'_>, answer: &Answer, reply: Option<Reply<'_>>) -> Option<String> {
+    let is_stats = |path: &str| path.starts_with("/zookeeper/quota/") && path.ends_with("/zookeeper_stats");
+    let set_at_once = answer.events.iter().any(|event| event.zxid == -1);
+    Some(match (request, reply) {
+        (Request::Create(create) | Request::Create2(create), _) => format!("create of mode {}", create.flags),
+        (Request::CreateTtl { create, .. }, _) => format!("createTTL of mode {}", create.flags),
+        (Request::CreateContainer(_), _) => "createContainer".to_owned(),
+        (Request::SetWatches(_), _) if set_at_once => "setWatches with an event".to_owned(),
+        (Request::SetWatches2(_), _) if set_at_once => "setWatches2 with an event".to_owned(),
+        (Request::RemoveWatches { kind, .. }, _) => format!("removal of watches of type {kind}"),
+        (Request::GetData(read), Some(Reply::Data { data: Some(data), .. })) if is_stats(&read.path) => {
+            let has_others = data.contains(&b';');
+            if has_others { "quota's other values" } else { "quota's counts" }.to_owned()
+        }
+        (Request::Multi(ops), Some(Reply::Multi(results))) => {
+            let is_done = MultiResult::failure(&results).is_none();
+            let paths = ops.iter().any(|op| format!("{op:?}").contains("/zookeeper/quota/"));
+            (is_done && paths).then(|| "multi on quotas".to_owned())?
+        }
+        (Request::WhoAmI, Some(Reply::Clients(clients))) => {
+            clients.iter().any(|client| client.scheme == "super").then(|| "super user".to_owned())?
+        }
+        _ => return None,
+    })
 }

@@ -3,9 +3,9 @@
 
 use quorumeter_zk::OpCode;
 use quorumeter_zk::acl::{self, Acl};
-use quorumeter_zk::jute::List;
+use quorumeter_zk::jute::{List, put_buffer};
 use quorumeter_zk::multi::MultiOp;
-use quorumeter_zk::request::{Create, Request, VersionedPath, WatchedPath};
+use quorumeter_zk::request::{Create, Request, VersionedPath, WatchedPath, watch_mode, watcher_type};
 
 /// Sessions at a time.
 pub(crate) const SESSIONS: usize = 4;
@@ -16,26 +16,35 @@ pub(crate) struct Step {
     pub(crate) action: Action,
 }
 
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) enum Action {
-    /// A request, encoded.
-    Request { op: OpCode, record: Vec<u8>, text: String },
-    /// setWatches2 as of some zxids before the last one that the session has seen.
-    SetWatches { back: i64, lists: [Vec<String>; 5] },
+    Request(Encoded),
+    /// Several requests in one write, before any of their answers is read.
+    Pipeline(Vec<Encoded>),
+    /// setWatches2, or setWatches with the first three lists, as of some zxids before the last one that the session
+    /// has seen.
+    SetWatches {
+        is_first_version: bool,
+        back: i64,
+        lists: [Vec<String>; 5],
+    },
     /// The connection breaks, and the session goes on with another one.
     Reconnect,
     /// The session ends, and another one begins.
     Renew,
 }
 
-impl std::fmt::Debug for Action {
+/// A request, encoded.
+#[derive(Clone)]
+pub(crate) struct Encoded {
+    pub(crate) op: OpCode,
+    pub(crate) record: Vec<u8>,
+    text: String,
+}
+
+impl std::fmt::Debug for Encoded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Action::Request { text, .. } => f.write_str(text),
-            Action::SetWatches { back, lists } => write!(f, "SetWatches2 {back} zxids ago {lists:?}"),
-            Action::Reconnect => f.write_str("Reconnect"),
-            Action::Renew => f.write_str("Renew"),
-        }
+        f.write_str(&self.text)
     }
 }
 
@@ -70,12 +79,39 @@ impl Random {
     }
 
     fn action(&mut self) -> Action {
+        match self.below(100) {
+            0..=4 => {
+                let count = 2 + self.below(5);
+                Action::Pipeline(std::iter::repeat_with(|| self.piped()).take(count).collect())
+            }
+            5 => self.watch_and_remove(),
+            6 => Action::Request(self.odd_text()),
+            7..=8 => {
+                let lists = std::array::from_fn(|_| (0..self.below(4)).map(|_| self.path()).collect());
+                let is_first_version = self.one_in(3);
+                Action::SetWatches { is_first_version, back: self.below(12) as i64, lists }
+            }
+            9..=10 => Action::Reconnect,
+            11 => Action::Renew,
+            12 => self.auth(),
+            13 if self.one_in(3) => self.odd(),
+            14 if self.one_in(2) => self.quota_and_changes(),
+            _ => Action::Request(self.request()),
+        }
+    }
+
+    /// A request after which the connection stays open, whatever the answer.
+    fn piped(&mut self) -> Encoded {
+        if self.one_in(20) { self.odd_text() } else { self.request() }
+    }
+
+    fn request(&mut self) -> Encoded {
         let path = self.path();
         let watched = WatchedPath { path: path.as_str().into(), watch: self.one_in(3) };
         let versioned = VersionedPath { path: path.as_str().into(), version: self.version() };
         let acl = self.acl();
         let data = self.data();
-        match self.below(100) {
+        match self.below(94) {
             0..=21 => {
                 let create = Create {
                     path: path.as_str().into(),
@@ -85,7 +121,8 @@ impl Random {
                 };
                 self.create(create)
             }
-            22..=35 => request(&Request::Delete(versioned)),
+            22..=32 => request(&Request::Delete(versioned)),
+            33..=35 => self.quota(),
             36..=44 => request(&Request::SetData {
                 path: path.as_str().into(),
                 data: data.as_deref(),
@@ -112,22 +149,13 @@ impl Random {
             86 => request(&Request::Sync { path: path.as_str().into() }),
             87 => request(&Request::GetEphemerals { prefix: path.as_str().into() }),
             88 => request(&Request::GetAllChildrenNumber { path: path.as_str().into() }),
-            89..=90 => self.auth(),
-            91 => request(&Request::WhoAmI),
-            92..=93 => {
-                let lists = std::array::from_fn(|_| (0..self.below(4)).map(|_| self.path()).collect());
-                Action::SetWatches { back: self.below(12) as i64, lists }
-            }
-            94..=95 => Action::Reconnect,
-            96 => Action::Renew,
-            97 => request(&Request::DeleteContainer(versioned)),
-            98 if self.one_in(2) => self.quota(),
-            98 => self.odd(&path),
+            89..=90 => request(&Request::WhoAmI),
+            91..=92 => request(&Request::DeleteContainer(versioned)),
             _ => request(&Request::Ping),
         }
     }
 
-    fn create(&mut self, create: Create<'_>) -> Action {
+    fn create(&mut self, create: Create<'_>) -> Encoded {
         match self.below(10) {
             0..=4 => request(&Request::Create(create)),
             5..=7 => request(&Request::Create2(create)),
@@ -150,11 +178,15 @@ impl Random {
         if (5..=6).contains(&flags) { ttl_ms } else { ttl_ms.max(0) }
     }
 
-    fn multi(&mut self, reads: bool) -> Action {
+    fn multi(&mut self, reads: bool) -> Encoded {
         let count = if self.one_in(12) { 0 } else { 1 + self.below(5) };
         let mut parts = Vec::new();
         for _ in 0..count {
-            parts.push((self.path(), self.data(), self.acl()));
+            if self.one_in(15) {
+                parts.push((self.quota_path(), Some(self.quota_data()), vec![Acl::OPEN]));
+            } else {
+                parts.push((self.path(), self.data(), self.acl()));
+            }
         }
         let mut ops = Vec::new();
         for (path, data, acl) in &parts {
@@ -162,6 +194,7 @@ impl Random {
             let data = data.as_deref();
             let versioned = VersionedPath { path: path.into(), version: self.version() };
             let flags = if self.one_in(12) { self.flags() } else { self.below(5) as i32 };
+            let flags = if path.starts_with("/zookeeper/quota/") { 0 } else { flags };
             let create = Create { path: path.into(), data, acl: List::from(&acl[..]), flags };
             let reads = reads != self.one_in(40);
             ops.push(match self.below(if reads { 2 } else { 10 }) {
@@ -186,53 +219,155 @@ impl Random {
     fn auth(&mut self) -> Action {
         let scheme = if self.one_in(8) { self.pick(&["world", "sasl", "", "super"]) } else { "digest" };
         let scheme = if self.one_in(10) { "ip" } else { scheme };
-        let auth = self.pick(&["u:p", "u:q", "v:p", "root:secret", "nothing", "", "a:b:c", "ü:ß"]);
-        request(&Request::Auth { kind: 0, scheme: scheme.into(), auth: Some(auth.as_bytes()) })
+        let auths: [&[u8]; 11] = [
+            b"root:secret",
+            b"u:p",
+            b"u:q",
+            b"v:p",
+            b"root:secret",
+            b"nothing",
+            b"",
+            b"a:b:c",
+            "ü:ß".as_bytes(),
+            b"u\xff:p",
+            b"\xed\xa0\xbe\xed\xb6\x80:p",
+        ];
+        let auth = Some(self.pick(&auths));
+        Action::Request(request(&Request::Auth { kind: 0, scheme: scheme.into(), auth }))
+    }
+
+    /// A watch, and its removal by each type of its own.
+    fn watch_and_remove(&mut self) -> Action {
+        let path = self.path();
+        let watched = WatchedPath { path: path.as_str().into(), watch: true };
+        let add = |mode| request(&Request::AddWatch { path: path.as_str().into(), mode });
+        let (watch, kind) = match self.below(5) {
+            0 => (request(&Request::GetChildren(watched)), watcher_type::CHILDREN),
+            1 => (request(&Request::Exists(watched)), watcher_type::DATA),
+            2 => (request(&Request::GetData(watched)), watcher_type::ANY),
+            3 => (add(watch_mode::PERSISTENT), watcher_type::PERSISTENT),
+            _ => (add(watch_mode::PERSISTENT_RECURSIVE), watcher_type::PERSISTENT_RECURSIVE),
+        };
+        let path = path.as_str();
+        let check = request(&Request::CheckWatches { path: path.into(), kind });
+        let remove = request(&Request::RemoveWatches { path: path.into(), kind });
+        Action::Pipeline(vec![watch, check.clone(), remove, check])
+    }
+
+    /// A request whose path is no UTF-8, or null.
+    fn odd_text(&mut self) -> Encoded {
+        let mut encoded = loop {
+            let encoded = self.request();
+            // Those that begin with a path.
+            if ![OpCode::MULTI, OpCode::MULTI_READ, OpCode::WHO_AM_I, OpCode::PING].contains(&encoded.op) {
+                break encoded;
+            }
+        };
+        let texts: [&[u8]; 6] =
+            [b"/\xff", b"\xff", b"/a\xc3", b"/b/\xed\xa0\xbe\xed\xb6\x80", b"/\xed\xa0\xbe", b"/a/\xe2\x98x"];
+        // Upstream takes null for a path where it only passes it on: it watches nothing, and syncs nothing. And it finds
+        // a wrong mode of a create before a wrong path.
+        let may_be_null = match encoded.op {
+            OpCode::ADD_WATCH | OpCode::CHECK_WATCHES | OpCode::REMOVE_WATCHES => false,
+            OpCode::SYNC | OpCode::GET_EPHEMERALS | OpCode::CREATE_TTL => false,
+            OpCode::CREATE | OpCode::CREATE2 | OpCode::CREATE_CONTAINER => {
+                (0..5).any(|flags: i32| encoded.record.ends_with(&flags.to_be_bytes()))
+            }
+            _ => true,
+        };
+        let is_null = may_be_null && self.one_in(4);
+        let text = if is_null { None } else { Some(self.pick(&texts)) };
+        let Some((length, rest)) = encoded.record.split_first_chunk::<4>() else { return encoded };
+        let rest = rest[u32::from_be_bytes(*length) as usize..].to_vec();
+        encoded.record.clear();
+        put_buffer(&mut encoded.record, text);
+        encoded.record.extend_from_slice(&rest);
+        encoded.text = format!("{} with the path {text:x?}", encoded.text);
+        encoded
     }
 
     /// Requests that a server does not serve.
-    fn odd(&mut self, path: &str) -> Action {
-        match self.below(6) {
-            0 => request(&Request::Check(VersionedPath { path: path.into(), version: -1 })),
-            1 => Action::Request { op: OpCode(507), record: vec![0; 9], text: "op 507".into() },
+    fn odd(&mut self) -> Action {
+        Action::Request(match self.below(6) {
+            0 => request(&Request::Check(VersionedPath { path: self.path().into(), version: -1 })),
+            1 => Encoded { op: OpCode(507), record: vec![0; 9], text: "op 507".into() },
             2 => {
                 request(&Request::Reconfig { joining: None, leaving: None, new_members: None, config_id: -1 })
             }
-            3 => Action::Request { op: OpCode::SASL, record: vec![0; 4], text: "sasl".into() },
+            3 => Encoded { op: OpCode::SASL, record: vec![0; 4], text: "sasl".into() },
             4 => {
                 let op =
                     *self.pick(&[&OpCode::CREATE, &OpCode::GET_DATA, &OpCode::MULTI, &OpCode::SET_WATCHES]);
-                Action::Request { op, record: vec![0, 0, 0, 9, 1], text: format!("half a {op}") }
+                Encoded { op, record: vec![0, 0, 0, 9, 1], text: format!("half a {op}") }
             }
             _ => request(&Request::Auth { kind: 0, scheme: "digest".into(), auth: None }),
-        }
+        })
     }
 
-    /// Znodes that make upstream count what is below a path. Data of another form in them kills its server,
-    /// so that no other step touches them.
-    fn quota(&mut self) -> Action {
-        let paths = ["", "/a", "/a", "/a/a", "/b"];
-        let limited = self.pick(&paths);
-        let name = self.pick(&["", "/zookeeper_limits", "/zookeeper_stats", "/zookeeper_stats"]);
-        if limited.is_empty() && name != "/zookeeper_stats" {
-            return request(&Request::GetChildren2(WatchedPath {
-                path: "/zookeeper/quota".into(),
-                watch: false,
-            }));
-        }
-        let path = format!("/zookeeper/quota{limited}{name}");
+    /// Znodes that make upstream count what is below a path. Data of another form in them kills its server, so that no
+    /// other step touches them.
+    fn quota(&mut self) -> Encoded {
+        let path = self.quota_path();
         let path = path.as_str().into();
         let open = [Acl::OPEN];
-        match self.below(5) {
-            0..=2 => request(&Request::Create2(Create {
+        let data = self.quota_data();
+        match self.below(9) {
+            0..=3 => request(&Request::Create2(Create {
                 path,
-                data: Some(b"count=5,bytes=100"),
+                data: Some(&data),
                 acl: List::from(&open[..]),
                 flags: 0,
             })),
-            3 => request(&Request::GetData(WatchedPath { path, watch: true })),
+            4..=5 => request(&Request::SetData { path, data: Some(&data), version: -1 }),
+            6..=7 => request(&Request::GetData(WatchedPath { path, watch: true })),
             _ => request(&Request::Delete(VersionedPath { path, version: -1 })),
         }
+    }
+
+    /// A quota, changes below it, and what they make of its counts.
+    fn quota_and_changes(&mut self) -> Action {
+        let limited = self.pick(&["/a", "/b"]);
+        let open = [Acl::OPEN];
+        let create = |path: &str, data: &[u8]| {
+            request(&Request::Create(Create {
+                path: path.into(),
+                data: Some(data),
+                acl: List::from(&open[..]),
+                flags: 0,
+            }))
+        };
+        let folder = format!("/zookeeper/quota{limited}");
+        let (limits, stats) = (format!("{folder}/zookeeper_limits"), format!("{folder}/zookeeper_stats"));
+        let data = self.quota_data();
+        Action::Pipeline(vec![
+            create(limited, b"limited"),
+            create(&folder, b""),
+            create(&limits, &data),
+            create(&stats, &data),
+            request(&Request::SetData { path: stats.as_str().into(), data: Some(&data), version: -1 }),
+            create(&format!("{limited}/c"), &data),
+            request(&Request::SetData { path: limited.into(), data: None, version: -1 }),
+            request(&Request::GetData(WatchedPath { path: stats.as_str().into(), watch: false })),
+        ])
+    }
+
+    fn quota_path(&mut self) -> String {
+        let limited = self.pick(&["", "/a", "/a", "/a/a", "/b"]);
+        let name = self.pick(&["", "/zookeeper_limits", "/zookeeper_stats", "/zookeeper_stats"]);
+        let name = if limited.is_empty() { "/zookeeper_stats" } else { name };
+        format!("/zookeeper/quota{limited}{name}")
+    }
+
+    fn quota_data(&mut self) -> Vec<u8> {
+        let data = self.pick(&[
+            "count=5,bytes=100",
+            "count=5,bytes=100",
+            "count=1,bytes=2=;byteHardLimit=9;countHardLimit=7",
+            "count=9223372036854775807,bytes=-9223372036854775807",
+            "bytes=3;z=1,a==1,a=+2",
+            "",
+        ]);
+        data.as_bytes().to_vec()
     }
 
     fn path(&mut self) -> String {
@@ -332,8 +467,8 @@ impl Random {
     }
 }
 
-fn request(request: &Request<'_>) -> Action {
+fn request(request: &Request<'_>) -> Encoded {
     let mut record = Vec::new();
     request.encode(&mut record);
-    Action::Request { op: request.op(), record, text: format!("{request:?}") }
+    Encoded { op: request.op(), record, text: format!("{request:?}") }
 }
