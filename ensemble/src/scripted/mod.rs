@@ -36,7 +36,7 @@ pub struct Script {
     pub steps: Vec<Step>,
     /// Which ops are counted.
     pub counting: Counting,
-    /// How the member is set up that the server is otherwise.
+    /// How the member is set up that the server is otherwise. It has no AdminServer.
     pub member: embedded::Options,
 }
 

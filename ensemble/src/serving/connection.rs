@@ -103,6 +103,7 @@ fn forget(input: &mut Vec<u8>, handled: usize) {
 
 impl<S: Service> Drop for Connection<S> {
     fn drop(&mut self) {
+        let _guard = TellOfPanic(&self.shared.panicked);
         // The runtime drops tasks outside of any borrow of the core.
         let Ok(mut core) = self.shared.core.try_borrow_mut() else { return };
         if let Some(state) = core.wires.remove(self.id) {

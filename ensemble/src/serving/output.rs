@@ -9,6 +9,9 @@ use std::rc::Rc;
 /// Sent bytes at the front of the buffer that are worth moving the rest for.
 const COMPACT_LEN: usize = 64 << 10;
 
+/// Capacity that is given back when little of it is needed.
+const SHRINK_LEN: usize = 64 << 10;
+
 /// Pieces of one vectored write.
 const PIECES: usize = 64;
 
@@ -105,6 +108,13 @@ impl Output {
             self.segments = VecDeque::new();
             buffer
         })
+    }
+
+    /// Gives back what a large buffer does not need for what waits in it.
+    pub(super) fn shrink(&mut self) {
+        if self.own.capacity() > SHRINK_LEN && self.own.len() < self.own.capacity() / 4 {
+            self.own.shrink_to(self.own.len() * 2);
+        }
     }
 
     /// Sends with `write`, for plain bytes, and `write_vectored`, until everything is sent or one of them fails.
@@ -258,6 +268,18 @@ mod tests {
         output.share(&Segment::new(b"event", &Rc::default()));
         output.truncate(mark);
         assert_eq!(sent(&mut output, 2), b"ownevent");
+    }
+
+    #[test]
+    fn few_bytes_do_not_keep_a_large_buffer() {
+        let mut spare = vec![Vec::with_capacity(256 << 10)];
+        let mut output = Output::default();
+        output.lend(&mut spare);
+        output.extend_from_slice(b"few");
+        assert_eq!(output.held(), 256 << 10);
+        output.shrink();
+        assert!(output.held() < 100, "{}", output.held());
+        assert_eq!(sent(&mut output, 2), b"few");
     }
 
     #[test]

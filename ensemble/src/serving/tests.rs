@@ -185,6 +185,27 @@ fn a_panic_ends_the_server() {
     }
 }
 
+#[test]
+fn a_panic_ends_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let announce = folder.path().join("address");
+    let path = announce.clone();
+    let serving = std::thread::spawn(move || {
+        let addresses = Addresses { client: SocketAddr::from(([127, 0, 0, 1], 0)), admin: None };
+        serve_until_terminated(addresses, Some(&path), Limits::default(), |_| Echo)
+    });
+    let address: SocketAddr = loop {
+        assert!(!serving.is_finished());
+        if let Ok(text) = std::fs::read_to_string(&announce) {
+            break text.trim_end().parse().unwrap();
+        }
+        std::thread::yield_now();
+    };
+    send(&mut TcpStream::connect(address).unwrap(), b"panic");
+    let error = serving.join().unwrap().unwrap_err();
+    assert!(error.to_string().contains("panicked"), "{error}");
+}
+
 /// A connection that has shaken hands.
 fn greeted(server: &Running) -> TcpStream {
     let mut stream = connect(server);

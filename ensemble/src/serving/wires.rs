@@ -286,6 +286,8 @@ impl<C> Wires<C> {
             wire.send();
             if wire.unsent() == 0 {
                 self.keep(id);
+            } else {
+                wire.out.shrink();
             }
             self.account(id);
             let Some(wire) = self.get_mut(id) else { continue };
