@@ -157,6 +157,22 @@ pub struct TargetInfo {
     pub on_this_machine: bool,
 }
 
+impl TargetInfo {
+    /// What it is, as [`crate::Summary::target`] has it.
+    pub fn kind(&self) -> &str {
+        match &self.launched {
+            Some(kind) => kind,
+            None if self.is_own_server() => "quorumeter",
+            None => &self.system,
+        }
+    }
+
+    /// Whether a member says that it is this tool's own server, whoever started it.
+    pub fn is_own_server(&self) -> bool {
+        self.members.iter().filter_map(|member| member.version.as_deref()).any(|v| v.contains("quorumeter"))
+    }
+}
+
 /// A member of the target.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MemberInfo {

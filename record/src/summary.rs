@@ -16,6 +16,10 @@ pub struct Summary {
     pub run_id: String,
     /// The judgement.
     pub verdict: Verdict,
+    /// What was measured: `embedded`, `null` or `zookeeper` when this tool started it; of an ensemble elsewhere the system,
+    /// or `quorumeter` where its members say that they are this tool's own server (embedded or null); `null` (absent) when
+    /// no target answered.
+    pub target: Option<String>,
     /// Why the verdict is not `pass`, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<String>,

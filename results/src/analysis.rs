@@ -96,6 +96,7 @@ pub fn analyse(record: &RecordReader) -> Result<Analysis, ReadError> {
         schema: Summary::SCHEMA.to_owned(),
         run_id: manifest.run_id.clone(),
         verdict: Verdict::Pass,
+        target: manifest.target.as_ref().map(|target| target.kind().to_owned()),
         reasons: Vec::new(),
         measured_s: window_ns as f64 / 1e9,
         loop_kind: loop_of_the_run(&manifest.streams),

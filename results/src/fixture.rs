@@ -225,6 +225,7 @@ pub(crate) fn summary() -> Summary {
         schema: Summary::SCHEMA.to_owned(),
         run_id: "20260101-000000-abcd".to_owned(),
         verdict: Verdict::Pass,
+        target: Some("embedded".to_owned()),
         reasons: Vec::new(),
         measured_s: 20.0,
         loop_kind: LoopKind::Open,

@@ -79,6 +79,18 @@ pub enum GateError {
         /// What fits, in words.
         expected: String,
     },
+    /// Whatever is measured, it holds.
+    #[error("`{text}` holds whatever is measured, and so requires nothing; give a value that can be missed")]
+    CannotFail {
+        /// The text.
+        text: String,
+    },
+    /// Whatever is measured, it does not hold.
+    #[error("`{text}` cannot hold, whatever is measured; give a value that can be reached")]
+    CannotPass {
+        /// The text.
+        text: String,
+    },
     /// The workload at hand has no such metric.
     #[error("there is no `{metric}` in this workload: {problem}{}", did_you_mean(nearest.as_deref()))]
     Absent {
@@ -148,6 +160,10 @@ impl Gate {
         }
         let metric = Metric::parse(metric.trim())?;
         let bound = Bound::parse(value.trim(), &metric)?;
+        if let Some(holds) = comparison.foregone(bound.range(&metric), bound.value) {
+            let text = text.to_owned();
+            return Err(if holds { GateError::CannotFail { text } } else { GateError::CannotPass { text } });
+        }
         Ok(Gate { text: text.to_owned(), metric, comparison, bound })
     }
 
@@ -242,6 +258,19 @@ impl Comparison {
             (">", Comparison::Greater),
         ];
         SIGNS.iter().find_map(|(sign, comparison)| Some((*comparison, condition.strip_prefix(sign)?)))
+    }
+
+    /// Whether the comparison holds for all values from `low` to `high`, or for none of them; `None` where that depends.
+    fn foregone(self, (low, high): (f64, f64), bound: f64) -> Option<bool> {
+        let (all, none) = match self {
+            Comparison::Less => (high < bound, low >= bound),
+            Comparison::AtMost => (high <= bound, low > bound),
+            Comparison::Greater => (low > bound, high <= bound),
+            Comparison::AtLeast => (low >= bound, high < bound),
+            Comparison::Equal => (false, bound < low || bound > high),
+            Comparison::NotEqual => (bound < low || bound > high, false),
+        };
+        if all { Some(true) } else { none.then_some(false) }
     }
 
     /// Whether the comparison holds; `None` where that cannot be told. Of a lower bound it is told if every value

@@ -78,6 +78,44 @@ fn errors_say_what_would_be_right() {
 }
 
 #[test]
+fn what_cannot_fail_or_cannot_hold_is_refused() {
+    for text in [
+        "app.read.failed <= 100%",
+        "app.read.failed < 101%",
+        "app.read.failed >= 0",
+        "app.read.failed != 101%",
+        "app.read.rate >= 0/s",
+        "app.read.response.p99 >= 0ms",
+    ] {
+        let error = Gate::parse(text).expect_err(text);
+        assert_eq!(error, GateError::CannotFail { text: text.to_owned() });
+        assert!(error.to_string().contains("holds whatever is measured"));
+    }
+    for text in [
+        "app.read.failed > 250%",
+        "app.read.shed > 100%",
+        "app.read.failed == 101%",
+        "app.read.failed < 0",
+        "app.read.rate < 0/s",
+        "app.read.response.p99 < 0ms",
+    ] {
+        let error = Gate::parse(text).expect_err(text);
+        assert_eq!(error, GateError::CannotPass { text: text.to_owned() });
+    }
+    for text in [
+        "app.read.failed < 100%",
+        "app.read.failed <= 0",
+        "app.read.ok >= 100%",
+        "app.read.rate > 0/s",
+        "app.read.failed == 0",
+        "watchers.after_ack.min >= 0ms",
+        "watchers.after_ack.min < 0ms",
+    ] {
+        assert!(Gate::parse(text).is_ok(), "{text}");
+    }
+}
+
+#[test]
 fn a_metric_must_exist_for_the_workload() {
     let check = |text: &str| Gate::parse(text).unwrap().check_exists(&streams());
     for text in [

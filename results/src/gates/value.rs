@@ -71,6 +71,12 @@ impl Bound {
         if whole && value.fract() != 0.0 { Err(error(expected)) } else { Ok(Bound { value, is_share }) }
     }
 
+    /// The least and the largest value that can be measured.
+    pub(super) fn range(self, metric: &Metric) -> (f64, f64) {
+        let low = if metric.is_signed() { f64::NEG_INFINITY } else { 0.0 };
+        (low, if self.is_share { 1.0 } else { f64::INFINITY })
+    }
+
     /// A measured value as people read it.
     pub(super) fn show(self, value: f64, metric: &Metric) -> String {
         match metric.figure {

@@ -1,6 +1,6 @@
 //! A row per op, for spreadsheets and scripts.
 
-use quorumeter_record::{GeneratorVerdict, LoopKind, OpSummary, Quantiles};
+use quorumeter_record::{GeneratorVerdict, LoopKind, OpSummary, Quantiles, Verdict};
 
 use super::text::ops_in_order;
 use super::wording::failed_ops;
@@ -22,6 +22,9 @@ const DISTRIBUTIONS: [&str; 4] = ["wait", "service", "response", "ok_response"];
 fn header() -> Vec<String> {
     let mut columns: Vec<String> = [
         "run_id",
+        "verdict",
+        "complete",
+        "target",
         "stream",
         "op",
         "loop",
@@ -62,6 +65,13 @@ fn fields(analysis: &Analysis, key: &str, op: &OpSummary) -> Vec<String> {
         LoopKind::Mixed => "mixed",
         LoopKind::Watch => "watch",
     });
+    let verdict = match summary.verdict {
+        Verdict::Pass => "pass",
+        Verdict::GateFailed => "gate_failed",
+        Verdict::Inconclusive => "inconclusive",
+        Verdict::Error => "error",
+        Verdict::Unsafe => "unsafe",
+    };
     let generator = match summary.generator.verdict {
         GeneratorVerdict::Ok => "ok",
         GeneratorVerdict::Limited => "limited",
@@ -71,6 +81,9 @@ fn fields(analysis: &Analysis, key: &str, op: &OpSummary) -> Vec<String> {
     let of_values = |n: f64| if values.count == 0 { String::new() } else { n.to_string() };
     let mut fields = vec![
         summary.run_id.clone(),
+        verdict.to_owned(),
+        summary.complete.to_string(),
+        summary.target.clone().unwrap_or_default(),
         stream.to_owned(),
         name.to_owned(),
         loop_kind.to_owned(),
@@ -123,10 +136,13 @@ mod tests {
         let csv = render_csv(&fixture::analysis());
         let lines: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
         assert_eq!(lines.len(), 1 + 3);
-        assert!(lines.iter().all(|line| line.len() == 20 + 4 * 12), "{csv}");
+        assert!(lines.iter().all(|line| line.len() == 23 + 4 * 12), "{csv}");
         let column = |name: &str| lines[0].iter().position(|column| *column == name).unwrap();
         let read = &lines[1];
         for (name, value) in [
+            ("verdict", "pass"),
+            ("complete", "true"),
+            ("target", "embedded"),
             ("stream", "app"),
             ("op", "read"),
             ("loop", "open"),

@@ -9,15 +9,17 @@ use crate::figures::{count, decimal, statistic};
 use crate::warnings::shown_name;
 
 /// Statistics of the table.
-const STATISTICS: [&str; 4] = ["p50", "p99", "p999", "max"];
+const STATISTICS: [&str; 5] = ["p50", "p90", "p99", "p999", "max"];
 
 /// The report as Markdown: the verdict, a table of the ops, gates and warnings, and the rest folded away.
 pub fn render_markdown(analysis: &Analysis) -> String {
     let summary = &analysis.summary;
     let mut out = String::new();
     let verdict = wording::verdict(summary.verdict);
-    let _ = writeln!(out, "### {}: {verdict}\n", escape(wording::workload(&analysis.manifest)));
-    if let Some(limited) = wording::limited(summary) {
+    let limited = wording::limited(summary);
+    let mark = if limited.is_some() { ", GENERATOR LIMITED" } else { "" };
+    let _ = writeln!(out, "### {}: {verdict}{mark}\n", escape(wording::workload(&analysis.manifest)));
+    if let Some(limited) = limited {
         let _ = writeln!(out, "> **{}**\n", escape(&limited));
     }
     list(&mut out, &summary.reasons);
@@ -47,16 +49,17 @@ pub fn render_markdown(analysis: &Analysis) -> String {
 }
 
 fn op_table(out: &mut String, analysis: &Analysis) {
-    let _ = write!(out, "| op | rate/s | ok | failed | unknown | shed |");
+    let _ = write!(out, "| op | consistency | rate/s | ok | failed | unknown | shed | late |");
     for name in STATISTICS {
         let _ = write!(out, " response {} |", shown_name(name));
     }
-    let _ = write!(out, " service p99 (ok ops) |\n|---|");
-    out.push_str(&"--:|".repeat(6 + STATISTICS.len()));
+    let _ = write!(out, " service p99 (ok ops) |\n|---|---|");
+    out.push_str(&"--:|".repeat(7 + STATISTICS.len()));
     out.push('\n');
     for (key, op) in ops_in_order(analysis) {
-        let _ = write!(out, "| {} | {} |", escape(&op_label(&analysis.summary, key)), decimal(op.rate));
-        for n in [op.ok, wording::failed_ops(op), op.unknown, op.shed] {
+        let (label, consistency) = (op_label(&analysis.summary, key), &op.consistency);
+        let _ = write!(out, "| {} | {} | {} |", escape(&label), escape(consistency), decimal(op.rate));
+        for n in [op.ok, wording::failed_ops(op), op.unknown, op.shed, op.late] {
             let _ = write!(out, " {} |", count(n));
         }
         for name in STATISTICS {
@@ -64,7 +67,7 @@ fn op_table(out: &mut String, analysis: &Analysis) {
         }
         let _ = writeln!(out, " {} |", statistic(&op.service_ns, "p99"));
     }
-    out.push('\n');
+    let _ = writeln!(out, "\n{}\n", escape(wording::RATE));
 }
 
 fn list(out: &mut String, texts: &[String]) {

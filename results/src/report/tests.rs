@@ -54,6 +54,7 @@ fn the_text_says_everything() {
         "app.read                 session         500  10,000   1,234        5     6     7",
         "app.read                 response, all ops  500 µs  1.00 ms  2.00 ms        -  ≥1.20 s",
         "                         service, ok ops    500 µs  1.00 ms  2.00 ms  3.00 ms  4.00 ms",
+        "rate = ok replies inside the measured window ÷ its length; ok has those of the drain, too",
         "  throughput  ████████████████████  991/s to 1,010/s",
         "  p99         ████████████████████  2.00 ms to 2.00 ms",
         "app: read 52.9 %, write 47.1 % of 21,245 ops as measured",
@@ -84,6 +85,43 @@ fn the_text_says_everything() {
 }
 
 #[test]
+fn a_target_elsewhere_is_called_what_its_members_say() {
+    let told = |version: &str, on_this_machine| {
+        let mut elsewhere = analysis();
+        let target = elsewhere.manifest.target.as_mut().unwrap();
+        target.launched = None;
+        target.on_this_machine = on_this_machine;
+        target.members[0].version = Some(version.to_owned());
+        let kind = target.kind().to_owned();
+        (kind, words(&render_text(&elsewhere)))
+    };
+    for (version, here, kind, text) in [
+        (
+            "3.9.4-1a2b3c",
+            false,
+            "zookeeper",
+            "Target zookeeper ensemble of 1 member, remote, version 3.9.4-1a2b3c",
+        ),
+        (
+            "3.9.4-1a2b3c",
+            true,
+            "zookeeper",
+            "Target zookeeper ensemble of 1 member, on this machine, version",
+        ),
+        (
+            "3.9.4-quorumeter-0.1.0",
+            true,
+            "quorumeter",
+            "Target quorumeter's own server (embedded or null), ensemble of 1 member, on this machine, version",
+        ),
+    ] {
+        let (told, report) = told(version, here);
+        assert_eq!(told, kind);
+        assert!(report.contains(text), "{report}");
+    }
+}
+
+#[test]
 fn a_limited_generator_is_the_first_line() {
     let text = render_text(&eventful());
     assert!(
@@ -93,6 +131,7 @@ fn a_limited_generator_is_the_first_line() {
     );
     assert!(!render_text(&analysis()).contains("LIMITED"));
     let markdown = render_markdown(&eventful());
+    assert!(markdown.starts_with("### mixed: GATE FAILED, GENERATOR LIMITED\n"), "{markdown}");
     assert!(markdown.lines().nth(2).unwrap().starts_with("> **GENERATOR LIMITED"), "{markdown}");
 }
 
@@ -171,13 +210,13 @@ fn markdown_has_tables_that_are_whole() {
     for line in markdown.lines().filter(|line| line.starts_with("| app")) {
         assert_eq!(
             line.matches('|').count() - line.matches("\\|").count(),
-            if line.contains("`") { 4 } else { 12 }
+            if line.contains("`") { 4 } else { 15 }
         );
     }
-    assert!(markdown.starts_with("### mixed: GATE FAILED\n"));
+    assert!(render_markdown(&analysis()).starts_with("### mixed: PASS\n"));
     assert!(
         markdown.contains(
-            "| app.read | 500 | 10,000 | 1,234 | 5 | 6 | 500 µs | 2.00 ms | - | ≥1.20 s | 2.00 ms |"
+            "| app.read | session | 500 | 10,000 | 1,234 | 5 | 6 | 7 | 500 µs | 1.00 ms | 2.00 ms | - | ≥1.20 s | 2.00 ms |"
         )
     );
     assert!(markdown.contains("| `app.read.rate > 1/s` | FAILED | because |"));

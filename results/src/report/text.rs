@@ -29,6 +29,7 @@ pub fn render_text(analysis: &Analysis) -> String {
     facts(&mut out, &wording::setting(analysis));
     out.push('\n');
     out.push_str(&op_table(analysis));
+    out.push_str(&paragraph("", 0, wording::RATE));
     out.push('\n');
     out.push_str(&latency_table(analysis));
     out.push_str(&paragraph(

@@ -13,6 +13,10 @@ use crate::{Analysis, WATCH_DELIVERY};
 /// A label, and what is to be said under it.
 pub(super) type Fact = (&'static str, String);
 
+/// Why a rate times the window is not the count beside it.
+pub(super) const RATE: &str =
+    "rate = ok replies inside the measured window ÷ its length; ok has those of the drain, too";
+
 /// The verdict in words.
 pub(super) fn verdict(verdict: Verdict) -> &'static str {
     match verdict {
@@ -84,7 +88,14 @@ fn what_was_measured(target: &TargetInfo) -> String {
         Some("embedded") => format!("embedded ensemble of {members}"),
         Some("null") => format!("null server ({members}), which answers without doing anything"),
         Some(kind) => format!("{kind} ensemble of {members}, launched here"),
-        None => format!("{} ensemble of {members}, remote", target.system),
+        None => {
+            let place = if target.on_this_machine { "on this machine" } else { "remote" };
+            if target.is_own_server() {
+                format!("quorumeter's own server (embedded or null), ensemble of {members}, {place}")
+            } else {
+                format!("{} ensemble of {members}, {place}", target.system)
+            }
+        }
     };
     let mut versions: Vec<&str> = target.members.iter().filter_map(|m| m.version.as_deref()).collect();
     versions.sort_unstable();
