@@ -1,5 +1,6 @@
 //! The thread that runs a run: what it holds, and how that is given back whatever happens.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -20,6 +21,7 @@ use tokio::time::sleep;
 
 use super::{RunError, TargetSpec};
 use crate::ensembles;
+use crate::members::Roles;
 use crate::observe::Observer;
 use crate::secrets;
 use crate::signals::Signals;
@@ -63,6 +65,8 @@ pub(super) struct Held {
     pub(super) starting: Option<JoinHandle<Result<Launched, LaunchError>>>,
     pub(super) launched: Option<Rc<Launched>>,
     pub(super) members: Vec<Member>,
+    /// The roles that they were last seen to have.
+    pub(super) roles: Rc<RefCell<Roles>>,
     pub(super) client: Option<Rc<tokio::sync::Mutex<Client>>>,
     pub(super) root: Option<Root>,
     pub(super) keeper: Option<JoinHandle<()>>,

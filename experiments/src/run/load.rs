@@ -1,5 +1,6 @@
 //! Warm-up, measured window and drain, watched from the outside.
 
+use std::rc::Rc;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -99,11 +100,14 @@ impl Control<'_> {
 
     fn sample_members(&self, held: &Held) {
         let (members, launched) = (held.members.clone(), held.launched.clone());
-        let (clock, record) = (self.clock, Arc::clone(&self.record));
+        let (clock, record, roles) = (self.clock, Arc::clone(&self.record), Rc::clone(&held.roles));
         spawn_local(async move {
             let lines = members::sample(&members, launched.as_ref(), clock).await;
+            let changes = members::role_changes(&mut roles.borrow_mut(), &lines);
+            let mut record = record.lock().unwrap_or_else(PoisonError::into_inner);
             // A record that cannot be written ends the run elsewhere.
-            let _ = record.lock().unwrap_or_else(PoisonError::into_inner).members(&lines);
+            let _ = record.members(&lines);
+            let _ = changes.iter().try_for_each(|change| record.event(change));
         });
     }
 

@@ -142,12 +142,15 @@ impl Control<'_> {
     ) -> Result<(), RunError> {
         let launched = held.launched.as_deref();
         let pids: Vec<_> = launched.iter().flat_map(|l| &l.members).map(|m| (m.address, m.pid)).collect();
+        let members = precheck::members(&held.members, &pids).await;
+        let told = members.iter().filter_map(|m| Some((m.address.clone(), m.role.clone()?)));
+        held.roles.borrow_mut().extend(told);
         self.manifest.target = Some(TargetInfo {
             system: url.system.name().to_owned(),
             launched: launched.map(|l| l.kind.to_string()),
             url: url.to_string(),
             root: layout.root.clone(),
-            members: precheck::members(&held.members, &pids).await,
+            members,
             settings: launched.map(|l| secrets::settings(&l.settings)).unwrap_or_default(),
             session_timeout_ns: client.lock().await.session_timeout().as_nanos() as u64,
             fsync: launched.map_or_else(|| "unknown".to_owned(), |l| l.fsync.to_string()),
