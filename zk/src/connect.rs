@@ -13,7 +13,8 @@ pub const KEEPER_REJECTED: i32 = 42;
 /// without the flag; ClickHouse Keeper takes no other length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectRequest<'a> {
-    /// 0.
+    /// Always 0. ClickHouse Keeper knows 10 (a compressed stream), 11 (xids of 64 bits) and 12 (requests with traces),
+    /// too; they are other formats, which are not made here.
     pub protocol_version: i32,
     /// The last zxid that the client has seen: a member that is behind it refuses the connection. 0 for none.
     pub last_zxid_seen: i64,

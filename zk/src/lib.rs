@@ -9,6 +9,7 @@
 //! | [`request`], [`reply`], [`multi`], [`event`], [`stat`], [`acl`] | the records, for both sides |
 //! | [`template`] | requests that are encoded once and then patched |
 //! | [`four_letter`] | four-letter words, written and parsed |
+//! | [`keeper`] | the feature flags of ClickHouse Keeper |
 //! | [`path`] | paths and chroots |
 //! | [`tree`] | the znode tree: transactions, reads, access control |
 //! | [`watch`] | the watch table: which event goes to whom |
@@ -25,6 +26,7 @@ pub mod event;
 pub mod four_letter;
 pub mod frame;
 pub mod jute;
+pub mod keeper;
 pub mod multi;
 pub mod op;
 pub mod path;
