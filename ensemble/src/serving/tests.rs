@@ -6,19 +6,32 @@ use std::time::Duration;
 
 use super::*;
 
-/// Answers every frame with itself; the first one is the handshake. The frame `panic` is one too many.
-struct Echo;
+/// Answers every frame with itself; the first one is the handshake. The frame `panic` is one too many, and one that
+/// begins with `all` goes to all connections.
+#[derive(Default)]
+struct Echo {
+    ids: Vec<WireId>,
+}
 
 impl Service for Echo {
     type State = ();
 
     fn accepted(&mut self, _: SocketAddr) {}
 
+    fn opened(&mut self, _: &mut Wires<()>, id: WireId) {
+        self.ids.push(id);
+    }
+
     fn begin(&mut self, _: Instant) {}
 
     fn frame(&mut self, wires: &mut Wires<()>, id: WireId, body: &[u8]) {
         assert_ne!(body, b"panic", "this is what the test wants");
-        if let Some(wire) = wires.get_mut(id) {
+        if body.starts_with(b"all") {
+            let mut out = Vec::new();
+            frame::put(&mut out, body);
+            let segment = wires.segment(&out);
+            self.ids.iter().for_each(|id| wires.share(*id, &segment));
+        } else if let Some(wire) = wires.get_mut(id) {
             wire.is_established = true;
             frame::put(&mut wire.out, body);
         }
@@ -44,7 +57,7 @@ impl Service for Echo {
 
 fn echo(limits: Limits) -> Running {
     let addresses = Addresses { client: SocketAddr::from(([127, 0, 0, 1], 0)), admin: None };
-    start("echo", addresses, limits, |_| Echo).unwrap()
+    start("echo", addresses, limits, |_| Echo::default()).unwrap()
 }
 
 fn connect(server: &Running) -> TcpStream {
@@ -192,7 +205,7 @@ fn a_panic_ends_the_process() {
     let path = announce.clone();
     let serving = std::thread::spawn(move || {
         let addresses = Addresses { client: SocketAddr::from(([127, 0, 0, 1], 0)), admin: None };
-        serve_until_terminated(addresses, Some(&path), Limits::default(), |_| Echo)
+        serve_until_terminated(addresses, Some(&path), Limits::default(), |_| Echo::default())
     });
     let address: SocketAddr = loop {
         assert!(!serving.is_finished());
@@ -258,6 +271,24 @@ fn nothing_is_held_when_everything_is_sent() {
         for stream in &mut streams {
             send(stream, &[7; 100_000]);
             assert_eq!(receive(stream, 100_000), [7; 100_000]);
+        }
+    }
+}
+
+#[test]
+fn what_is_sent_to_all_is_held_once() {
+    // 12 MB for each of 20 connections that do not read: more than the budget and the kernel's buffers together.
+    let server = echo(Limits { held: 16 << 20, ..Limits::default() });
+    let mut deaf: Vec<_> = (0..20).map(|_| greeted(&server)).collect();
+    let mut sender = greeted(&server);
+    let body = [&b"all"[..], &[7; 100_000]].concat();
+    for _ in 0..120 {
+        send(&mut sender, &body);
+        assert_eq!(receive(&mut sender, body.len()), body);
+    }
+    for stream in &mut deaf {
+        for _ in 0..120 {
+            assert_eq!(receive(stream, body.len()), body);
         }
     }
 }
