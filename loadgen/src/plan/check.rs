@@ -91,6 +91,20 @@ impl Checker {
         session_timeout(&["client", "session_timeout"], file.client.session_timeout)?;
         self.within(&["client", "connect_limit"], file.client.connect_limit.0, 100 * ms..=hour, time)?;
         self.within(&["abort", "grace"], file.abort.grace.0, 0..=hour, time)?;
+        // Whether there is such a metric is checked when it is read; what has no dot is none.
+        for (table, key) in file
+            .gates
+            .keys()
+            .map(|key| ("gates", key))
+            .chain(file.abort.conditions.keys().map(|key| ("abort", key)))
+        {
+            if !key.contains('.') {
+                let near = nearest(key, ["grace"].into_iter().filter(|_| table == "abort"));
+                let near = near.map(|near| format!("did you mean {near:?}? ")).unwrap_or_default();
+                let help = format!("{near}a metric is written as \"stream.op.metric\" = \"< limit\"");
+                return Err(self.error(&[table, key], format!("{key:?} is no metric"), help));
+            }
+        }
         let dataset =
             Dataset { nodes: file.dataset.nodes, children_per_parent: file.dataset.children_per_parent };
         self.within(&["dataset", "nodes"], dataset.nodes.into(), 1..=MAX_NODES.into(), plain)?;

@@ -276,9 +276,10 @@ fn explain(message: &str, key: Option<&String>) -> (String, Option<String>) {
             .unwrap_or_else(|| format!("known: {}", known.join(", ")));
         return (format!("{variant:?} is none of the known values"), Some(help));
     }
+    let message = message.replace("expected u32", "expected a whole number from 0 to 4294967295");
     let message = match key {
         Some(key) => format!("{key}: {message}"),
-        None => message.to_owned(),
+        None => message,
     };
     (message, None)
 }

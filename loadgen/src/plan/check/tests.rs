@@ -215,3 +215,15 @@ fn a_backlog_has_a_limit() {
     assert!(error.contains("30000000 ops"), "{error}");
     with(&["app.rate=3M/s", "app.backlog=1s"]);
 }
+
+#[test]
+fn a_misspelt_key_of_a_table_of_metrics_is_told() {
+    for (table, key, said) in
+        [("abort", "grce", "did you mean \"grace\"?"), ("gates", "p99", "stream.op.metric")]
+    {
+        let text = format!("{BASE}\n[{table}]\n{key} = \"1s\"\n");
+        let error = workload(&text, &[]).unwrap_err();
+        assert!(pointed_at(&text, &error).contains(key), "{error}");
+        assert!(error.help.as_ref().is_some_and(|help| help.contains(said)), "{error:?}");
+    }
+}
