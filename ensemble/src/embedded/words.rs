@@ -135,22 +135,23 @@ impl Member {
         self.sessions.expires_ms(wire.state.session_id).unwrap_or(sessionless)
     }
 
+    /// What is Java's is left out, and so is what this process does not know.
     fn envi(&self) -> String {
         let system = rustix::system::uname();
-        let folder = std::env::current_dir().unwrap_or_default();
-        let variable = |name| std::env::var(name).unwrap_or_default();
-        format!(
-            "Environment:\nzookeeper.version={}\nhost.name={}\nos.name={}\nos.arch={}\nos.version={}\n\
-             user.name={}\nuser.home={}\nuser.dir={}\n",
-            self.version,
-            system.nodename().to_string_lossy(),
-            system.sysname().to_string_lossy(),
-            java_architecture(&system.machine().to_string_lossy()),
-            system.release().to_string_lossy(),
-            variable("USER"),
-            variable("HOME"),
-            folder.display(),
-        )
+        let machine = system.machine().to_string_lossy();
+        let folder = std::env::current_dir().ok().map(|folder| folder.display().to_string());
+        let lines = [
+            ("zookeeper.version", Some(self.version.clone())),
+            ("host.name", Some(system.nodename().to_string_lossy().into_owned())),
+            ("os.name", Some(system.sysname().to_string_lossy().into_owned())),
+            ("os.arch", Some(java_architecture(&machine).to_owned())),
+            ("os.version", Some(system.release().to_string_lossy().into_owned())),
+            ("user.name", std::env::var("USER").ok()),
+            ("user.home", std::env::var("HOME").ok()),
+            ("user.dir", folder),
+        ];
+        let known = lines.into_iter().filter_map(|(key, value)| Some(format!("{key}={}\n", value?)));
+        format!("Environment:\n{}", known.collect::<String>())
     }
 
     fn elapsed_ms(&self) -> u64 {
