@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
 use miette::{LabeledSpan, MietteDiagnostic, NamedSource, Report};
@@ -61,13 +61,16 @@ pub(crate) fn read_workload(path: &Path) -> Result<String, String> {
             "the workload {shown} is a folder; name a TOML file, such as workloads/default.toml"
         ));
     }
-    if metadata.len() > MAX_FILE as u64 {
-        let len = metadata.len();
+    // What a file says of its length is no promise: devices and pipes have none.
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path).map_err(io)?;
+    file.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() > MAX_FILE {
         return Err(format!(
-            "the workload {shown} has {len} bytes, and no workload needs more than {MAX_FILE}"
+            "the workload {shown} has more than {MAX_FILE} bytes, and no workload needs as many; name a TOML file, such \
+             as workloads/default.toml"
         ));
     }
-    let bytes = fs::read(path).map_err(io)?;
     String::from_utf8(bytes).map_err(|_| {
         format!("the workload {shown} is no text; a workload is TOML, such as workloads/default.toml")
     })

@@ -13,12 +13,15 @@
 //!
 //! Only ops intended in the measured window are in this file.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, Read as _, Write};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use flate2::read::ZlibDecoder;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
+
+use crate::line::WholeLines;
 
 /// Statistics in the log's own columns are in milliseconds; the histograms are in nanoseconds.
 const NS_PER_MS: f64 = 1_000_000.0;
@@ -45,6 +48,9 @@ pub enum LineError {
     /// The histogram at the line's end cannot be decoded.
     #[error("the histogram cannot be decoded: {0}")]
     Histogram(String),
+    /// The line is too long, or no text.
+    #[error("{0}")]
+    Line(String),
 }
 
 /// Writes the lines of one log.
@@ -122,38 +128,67 @@ pub fn parse_line(line: &str, deserializer: &mut Deserializer) -> Result<Option<
     number("its maximum is not a number")?;
     let text = fields.next().ok_or(LineError::Form("it has no histogram"))?;
     let bytes = BASE64.decode(text).map_err(|e| LineError::Histogram(e.to_string()))?;
+    let bytes = inflate(&bytes).map_err(|e| LineError::Histogram(e.to_owned()))?;
     let histogram = deserializer
         .deserialize(&mut io::Cursor::new(bytes))
         .map_err(|e| LineError::Histogram(e.to_string()))?;
     Ok(Some(Entry { tag, start_s, length_s, histogram }))
 }
 
+/// What a compressed histogram begins with, before the length of what is compressed.
+const DEFLATED_COOKIE: [u8; 4] = [0x1c, 0x84, 0x93, 0x14];
+/// The histogram itself: cookie, length of the counts, offset, digits, two bounds, ratio; then the counts.
+const HEADER_LEN: usize = 40;
+/// More bytes than an inflated histogram of durations has: 35 thousand counts of at most 9 bytes.
+const MAX_INFLATED: u64 = 16 << 20;
+
+/// Takes a histogram out of its compression. The length of its counts is checked here, as the deserialiser would make
+/// room for whatever it says.
+fn inflate(bytes: &[u8]) -> Result<Vec<u8>, &'static str> {
+    let deflated = bytes
+        .strip_prefix(&DEFLATED_COOKIE)
+        .and_then(|rest| rest.get(4..))
+        .ok_or("it is not compressed in the form V2")?;
+    let mut inflated = Vec::new();
+    let read = ZlibDecoder::new(deflated).take(MAX_INFLATED + 1).read_to_end(&mut inflated);
+    read.map_err(|_| "its compression is damaged")?;
+    if inflated.len() as u64 > MAX_INFLATED {
+        return Err("it is larger than any histogram of durations");
+    }
+    let counts_len = inflated.get(4..8).and_then(|len| Some(u32::from_be_bytes(len.try_into().ok()?)));
+    match counts_len {
+        Some(len) if len as usize <= inflated.len().saturating_sub(HEADER_LEN) => Ok(inflated),
+        _ => Err("its counts are longer than it is"),
+    }
+}
+
 /// All entries of a log, in order, each with its line's number from 1. A last line without its line end is cut
 /// short and left out.
-pub fn entries<R: BufRead>(
-    mut input: R,
-) -> impl Iterator<Item = io::Result<(u64, Result<Entry, LineError>)>> {
+pub fn entries<R: BufRead>(input: R) -> impl Iterator<Item = (u64, io::Result<Result<Entry, LineError>>)> {
     let mut deserializer = Deserializer::new();
-    let mut line = String::new();
-    let mut number = 0;
+    let mut lines = WholeLines::new(input);
     std::iter::from_fn(move || {
         loop {
-            line.clear();
-            number += 1;
-            match input.read_line(&mut line) {
-                Err(e) => return Some(Err(e)),
-                Ok(_) if !line.ends_with('\n') => return None,
-                Ok(_) => match parse_line(&line, &mut deserializer).transpose() {
-                    None => {}
-                    Some(entry) => return Some(Ok((number, entry))),
+            let (number, line) = lines.next()?;
+            let entry = match line {
+                Err(error) => Err(error),
+                Ok(Err(bad)) => Ok(Err(LineError::Line(bad.to_string()))),
+                Ok(Ok(line)) => match parse_line(line, &mut deserializer).transpose() {
+                    None => continue,
+                    Some(entry) => Ok(entry),
                 },
-            }
+            };
+            return Some((number, entry));
         }
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use flate2::Compression;
+    use flate2::write::ZlibEncoder;
+    use hdrhistogram::serialization::V2Serializer;
+
     use super::*;
     use crate::new_duration_histogram;
 
@@ -168,13 +203,33 @@ mod tests {
         writer.header(&mut log, 1_700_000_000.5, "2023-11-14T22:13:20.500Z").unwrap();
         writer.entry(&mut log, "app.read.ok.wait", 1_500_000_000, 2_500_000_000, &histogram).unwrap();
         log.extend_from_slice(b"Tag=app.read.ok.wait,2.5,1.0,3.0,HISTF"); // a crash in the middle of a line
-        let read: Vec<_> =
-            entries(log.as_slice()).map(|e| e.unwrap()).map(|(line, e)| (line, e.unwrap())).collect();
+        let read: Vec<_> = entries(log.as_slice()).map(|(line, e)| (line, e.unwrap().unwrap())).collect();
         assert_eq!(read.len(), 1);
         let (line, entry) = &read[0];
         assert_eq!((*line, entry.tag.as_str()), (6, "app.read.ok.wait"));
         assert_eq!((entry.start_s, entry.length_s), (1.5, 1.0));
         assert_eq!(entry.histogram, histogram);
+    }
+
+    #[test]
+    fn a_histogram_is_no_longer_than_its_line() {
+        let mut plain = Vec::new();
+        V2Serializer::new().serialize(&new_duration_histogram(), &mut plain).unwrap();
+        let line = |plain: &[u8]| {
+            let mut deflated = ZlibEncoder::new(Vec::new(), Compression::default());
+            deflated.write_all(plain).unwrap();
+            let deflated = deflated.finish().unwrap();
+            let bytes = [&DEFLATED_COOKIE[..], &(deflated.len() as u32).to_be_bytes(), &deflated].concat();
+            format!("Tag=a,0,1,1,{}", BASE64.encode(bytes))
+        };
+        let read = |line: &str| parse_line(line, &mut Deserializer::new());
+        assert!(read(&line(&plain)).is_ok());
+        // A length of four gigabytes, which would be made room for.
+        plain[4..8].copy_from_slice(&u32::MAX.to_be_bytes());
+        let error = read(&line(&plain)).unwrap_err().to_string();
+        assert!(error.contains("its counts are longer than it is"), "{error}");
+        let error = read(&line(&vec![0; MAX_INFLATED as usize + 1])).unwrap_err().to_string();
+        assert!(error.contains("larger than any histogram"), "{error}");
     }
 
     #[test]

@@ -17,6 +17,7 @@
 mod event;
 pub mod hlog;
 mod interval;
+mod line;
 mod manifest;
 mod member;
 mod quantiles;

@@ -1,13 +1,14 @@
 //! Reading a record.
 
-use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader};
+use std::fs::File;
+use std::io::{self, BufReader, Read as _};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
 use crate::hlog::{self, Entry};
+use crate::line::WholeLines;
 use crate::{
     EVENTS_FILE, Event, HLOG_FILE, INTERVALS_FILE, IntervalLine, MANIFEST_FILE, MEMBERS_FILE, Manifest,
     MemberLine, SUMMARY_FILE, Summary,
@@ -34,7 +35,7 @@ pub enum ReadError {
         known: &'static str,
     },
     /// The operating system refused.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}: {source}{}", hint(source))]
     Io {
         /// The file.
         path: PathBuf,
@@ -53,6 +54,17 @@ pub enum ReadError {
     },
 }
 
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "; a record is read as a whole: copy its folder again, or run again",
+        io::ErrorKind::PermissionDenied => "; make it readable, or read it as the user who ran it",
+        _ => "",
+    }
+}
+
+/// More bytes than a manifest or a summary has: a workload file has at most one million.
+const MAX_JSON: u64 = 64 << 20;
+
 /// An opened record. Files are read as they are asked for, a line at a time. A last line that is cut short (the
 /// writer was killed) is left out; damage anywhere else is an error.
 #[derive(Debug, Clone)]
@@ -65,14 +77,14 @@ impl RecordReader {
     /// Opens the record in `dir` and checks its version.
     pub fn open(dir: &Path) -> Result<RecordReader, ReadError> {
         let path = dir.join(MANIFEST_FILE);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+        let manifest = match read_versioned(&path, Manifest::SCHEMA) {
+            Err(ReadError::Io { source, .. })
+                if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+            {
                 return Err(ReadError::NotARecord(dir.to_owned()));
             }
-            Err(source) => return Err(ReadError::Io { path, source }),
+            manifest => manifest?,
         };
-        let manifest = parse_versioned(&path, &text, Manifest::SCHEMA)?;
         Ok(RecordReader { dir: dir.to_owned(), manifest })
     }
 
@@ -101,67 +113,63 @@ impl RecordReader {
         Lines::open(self.dir.join(MEMBERS_FILE))
     }
 
-    /// The entries of the interval log.
-    pub fn histograms(&self) -> Result<impl Iterator<Item = Result<Entry, ReadError>>, ReadError> {
+    /// The entries of the interval log, each with the number of its line.
+    pub fn histograms(&self) -> Result<impl Iterator<Item = Result<(u64, Entry), ReadError>>, ReadError> {
         let path = self.dir.join(HLOG_FILE);
         let file = File::open(&path).map_err(|source| ReadError::Io { path: path.clone(), source })?;
-        Ok(hlog::entries(BufReader::new(file)).map(move |entry| match entry {
-            Ok((_, Ok(entry))) => Ok(entry),
-            Ok((line, Err(e))) => Err(ReadError::Damaged { path: path.clone(), line, cause: e.to_string() }),
+        Ok(hlog::entries(BufReader::new(file)).map(move |(line, entry)| match entry {
+            Ok(Ok(entry)) => Ok((line, entry)),
+            Ok(Err(e)) => Err(ReadError::Damaged { path: path.clone(), line, cause: e.to_string() }),
             Err(source) => Err(ReadError::Io { path: path.clone(), source }),
         }))
     }
 
     /// The summary, if one was written.
     pub fn summary(&self) -> Result<Option<Summary>, ReadError> {
-        let path = self.dir.join(SUMMARY_FILE);
-        match fs::read_to_string(&path) {
-            Ok(text) => parse_versioned(&path, &text, Summary::SCHEMA).map(Some),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(ReadError::Io { path, source }),
+        match read_versioned(&self.dir.join(SUMMARY_FILE), Summary::SCHEMA) {
+            Ok(summary) => Ok(Some(summary)),
+            Err(ReadError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
     }
 }
 
-/// Looks at the `schema` field before anything else, so that a newer format is named and not called damaged.
-fn parse_versioned<T: DeserializeOwned>(
-    path: &Path,
-    text: &str,
-    known: &'static str,
-) -> Result<T, ReadError> {
-    let damaged = |e: serde_json::Error| ReadError::Damaged {
-        path: path.to_owned(),
-        line: e.line() as u64,
-        cause: e.to_string(),
-    };
-    let value: serde_json::Value = serde_json::from_str(text).map_err(damaged)?;
+/// Reads a file that is one JSON value. Looks at its `schema` field before anything else, so that a newer format is
+/// named and not called damaged.
+fn read_versioned<T: DeserializeOwned>(path: &Path, known: &'static str) -> Result<T, ReadError> {
+    let io = |source| ReadError::Io { path: path.to_owned(), source };
+    let damaged = |line, cause| ReadError::Damaged { path: path.to_owned(), line, cause };
+    let of_json = |e: serde_json::Error| damaged(e.line() as u64, e.to_string());
+    let mut bytes = Vec::new();
+    File::open(path).map_err(io)?.take(MAX_JSON + 1).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u64 > MAX_JSON {
+        return Err(damaged(1, format!("it has more than {MAX_JSON} bytes, and no such file has")));
+    }
+    let text = std::str::from_utf8(&bytes).map_err(|e| {
+        let before = &bytes[..e.valid_up_to()];
+        damaged(1 + before.iter().filter(|b| **b == b'\n').count() as u64, "it is no text (UTF-8)".to_owned())
+    })?;
+    let value: serde_json::Value = serde_json::from_str(text).map_err(of_json)?;
     let found = value.get("schema").and_then(|s| s.as_str()).unwrap_or("none");
     if found != known {
         return Err(ReadError::Version { path: path.to_owned(), found: found.to_owned(), known });
     }
-    serde_json::from_value(value).map_err(damaged)
+    // From the text once more, which knows its lines.
+    serde_json::from_str(text).map_err(of_json)
 }
 
 /// The lines of one `.ndjson` file.
 #[derive(Debug)]
 pub struct Lines<T> {
     path: PathBuf,
-    input: BufReader<File>,
-    buffer: String,
-    number: u64,
+    lines: WholeLines<BufReader<File>>,
     of: PhantomData<T>,
 }
 
 impl<T> Lines<T> {
     fn open(path: PathBuf) -> Result<Lines<T>, ReadError> {
         match File::open(&path) {
-            Ok(file) => Ok(Lines {
-                path,
-                input: BufReader::new(file),
-                buffer: String::new(),
-                number: 0,
-                of: PhantomData,
-            }),
+            Ok(file) => Ok(Lines { path, lines: WholeLines::new(BufReader::new(file)), of: PhantomData }),
             Err(source) => Err(ReadError::Io { path, source }),
         }
     }
@@ -171,16 +179,69 @@ impl<T: DeserializeOwned> Iterator for Lines<T> {
     type Item = Result<T, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.buffer.clear();
-        self.number += 1;
-        match self.input.read_line(&mut self.buffer) {
-            Ok(_) if !self.buffer.ends_with('\n') => None,
-            Ok(_) => Some(serde_json::from_str(&self.buffer).map_err(|e| ReadError::Damaged {
-                path: self.path.clone(),
-                line: self.number,
-                cause: e.to_string(),
-            })),
-            Err(source) => Some(Err(ReadError::Io { path: self.path.clone(), source })),
+        let (line, text) = self.lines.next()?;
+        let damaged = |cause| ReadError::Damaged { path: self.path.clone(), line, cause };
+        Some(match text {
+            Ok(Ok(text)) => serde_json::from_str(text).map_err(|e| damaged(e.to_string())),
+            Ok(Err(bad)) => Err(damaged(bad.to_string())),
+            Err(source) => Err(ReadError::Io { path: self.path.clone(), source }),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::line::MAX_LINE;
+
+    fn error(file: &str, content: &[u8]) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let manifest = r#"{
+  "schema": "quorumeter.run/1",
+  "run_id": 7
+}"#;
+        let content = if content.is_empty() { manifest.as_bytes() } else { content };
+        fs::write(dir.path().join(file), content).unwrap();
+        let error = match file {
+            MANIFEST_FILE => RecordReader::open(dir.path()).map(|_| ()).unwrap_err(),
+            _ => {
+                let mut lines = Lines::<Event>::open(dir.path().join(file)).unwrap();
+                lines.find_map(Result::err).unwrap()
+            }
+        };
+        error.to_string().replace(dir.path().to_str().unwrap(), "")
+    }
+
+    #[test]
+    fn errors_name_the_line() {
+        let event = r#"{"t_ns":1,"event":"end"}"#;
+        for (file, content, says) in [
+            (MANIFEST_FILE, Vec::new(), "/run.json, line 3: invalid type: integer `7`"),
+            (MANIFEST_FILE, b"{\n\n\xff}".to_vec(), "/run.json, line 3: it is no text (UTF-8)"),
+            (MANIFEST_FILE, b"{".to_vec(), "/run.json, line 1: EOF"),
+            (
+                EVENTS_FILE,
+                format!("{event}\n{event}\n{{}}\n").into_bytes(),
+                "/events.ndjson, line 3: missing",
+            ),
+            (
+                EVENTS_FILE,
+                [event.as_bytes(), b"\n\xff\n"].concat(),
+                "/events.ndjson, line 2: the line is no text",
+            ),
+            (EVENTS_FILE, vec![0; MAX_LINE + 1], "/events.ndjson, line 1: the line is longer than"),
+        ] {
+            let error = error(file, &content);
+            assert!(error.starts_with(says), "{says}: {error}");
         }
+    }
+
+    #[test]
+    fn a_missing_file_has_a_next_step() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = Lines::<Event>::open(dir.path().join(EVENTS_FILE)).unwrap_err().to_string();
+        assert!(error.contains("copy its folder again"), "{error}");
     }
 }

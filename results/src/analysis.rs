@@ -75,7 +75,7 @@ impl Window {
 /// A file that is missing, unreadable, or damaged anywhere but at its end.
 pub fn analyse(record: &RecordReader) -> Result<Analysis, ReadError> {
     let timeline = Timeline::read(record.events()?)?;
-    let tally = Tally::read(record.intervals()?)?;
+    let tally = Tally::read(record.dir(), record.intervals()?)?;
     let latencies = Latencies::read(record)?;
 
     let manifest = record.manifest();

@@ -7,7 +7,7 @@ use quorumeter_record::hlog::Entry;
 use quorumeter_record::{HLOG_FILE, Quantiles, ReadError, RecordReader, new_duration_histogram};
 
 use crate::WATCH_DELIVERY;
-use crate::tally::OpKey;
+use crate::tally::{COUNT_MAX, OpKey};
 
 /// What `latency.hlog` tells: memory for one histogram per tag, and two numbers per interval.
 #[derive(Debug, Default)]
@@ -52,22 +52,28 @@ impl Latencies {
     pub(crate) fn read(record: &RecordReader) -> Result<Latencies, ReadError> {
         let mut latencies = Latencies::default();
         let mut interval: Option<(f64, Response)> = None;
-        for (number, entry) in (1..).zip(record.histograms()?) {
-            let entry = entry?;
-            let damaged = |_| ReadError::Damaged {
+        let mut values = 0_u128;
+        for entry in record.histograms()? {
+            let (line, entry) = entry?;
+            let damaged = |cause: &str| ReadError::Damaged {
                 path: record.dir().join(HLOG_FILE),
-                line: number,
-                cause: "the histogram holds values beyond one hour".to_owned(),
+                line,
+                cause: cause.to_owned(),
             };
+            let beyond = |_| damaged("the histogram holds values beyond one hour");
+            values += u128::from(entry.histogram.len());
+            if values > u128::from(COUNT_MAX) {
+                return Err(damaged("it counts more than any run can"));
+            }
             let Some(tag) = Tag::parse(&entry.tag) else { continue };
             if let Some(is_known) = tag.response_is_known() {
                 if interval.as_ref().is_none_or(|(start_s, _)| *start_s != entry.start_s) {
                     latencies.end_of_interval(interval.take());
                 }
                 let (_, response) = interval.get_or_insert_with(|| (entry.start_s, Response::default()));
-                response.part(is_known).add(&entry.histogram).map_err(damaged)?;
+                response.part(is_known).add(&entry.histogram).map_err(beyond)?;
             }
-            latencies.add(tag, &entry).map_err(damaged)?;
+            latencies.add(tag, &entry).map_err(beyond)?;
         }
         latencies.end_of_interval(interval);
         Ok(latencies)

@@ -2,13 +2,17 @@
 //! the series.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use quorumeter_record::{
-    GeneratorLine, IntervalLine, KeysLine, OpLine, OpPhase, Phase, ReadError, StreamCounts, StreamLine,
-    ValueBytes, WatchLine, WorkerUse,
+    GeneratorLine, INTERVALS_FILE, IntervalLine, KeysLine, OpLine, OpPhase, Phase, ReadError, StreamCounts,
+    StreamLine, ValueBytes, WatchLine, WorkerUse,
 };
 
 use crate::WATCH_DELIVERY;
+
+/// All counts of a record together are at most this.
+pub(crate) const COUNT_MAX: u64 = i64::MAX as u64;
 
 /// A stream's name and an op's name.
 pub(crate) type OpKey = (String, String);
@@ -146,12 +150,28 @@ impl Outcomes {
 
 impl Tally {
     /// Sums the lines, in their order.
+    ///
+    /// # Errors
+    ///
+    /// Those of the lines, and counts that no run can have: all of them together are at most [`COUNT_MAX`], so that no
+    /// sum of some, here or later, goes beyond its type.
     pub(crate) fn read(
+        dir: &Path,
         lines: impl Iterator<Item = Result<IntervalLine, ReadError>>,
     ) -> Result<Tally, ReadError> {
         let mut tally = Tally::default();
-        for line in lines {
-            match line? {
+        let mut counted = 0_u128;
+        for (number, line) in (1..).zip(lines) {
+            let line = line?;
+            counted += counts_of(&line);
+            if counted > u128::from(COUNT_MAX) {
+                return Err(ReadError::Damaged {
+                    path: dir.join(INTERVALS_FILE),
+                    line: number,
+                    cause: "it counts more than any run can".to_owned(),
+                });
+            }
+            match line {
                 IntervalLine::Op(line) => tally.op(line),
                 IntervalLine::Stream(line) => tally.stream(line),
                 IntervalLine::Generator(line) => tally.generator(&line),
@@ -275,13 +295,67 @@ impl Tally {
     }
 }
 
+/// The sum of everything in a line that is added up as 64 bits.
+fn counts_of(line: &IntervalLine) -> u128 {
+    let sum = |counts: &[u64]| counts.iter().copied().map(u128::from).sum::<u128>();
+    match line {
+        IntervalLine::Op(l) => {
+            let failed = l.failed.values().copied().map(u128::from).sum::<u128>();
+            let sent = [l.in_flight_at_send_sum, l.in_flight_at_send_count];
+            let values = [l.value_bytes.count, l.value_bytes.sum];
+            failed + sum(&[l.ok, l.unknown, l.shed, l.late]) + sum(&sent) + sum(&values)
+        }
+        IntervalLine::Stream(l) => {
+            let of = |c: &StreamCounts| sum(&[c.scheduled, c.sent, c.shed, c.ok, c.failed, c.unknown]);
+            of(&l.warmup) + of(&l.measure) + sum(&[l.waiting, l.in_flight, l.requests])
+        }
+        IntervalLine::Generator(l) => {
+            let workers: u128 = l.workers.iter().map(|w| sum(&[w.cpu_ns, w.wall_ns])).sum();
+            workers + sum(&[l.departed, l.departed_sent])
+        }
+        IntervalLine::Watch(l) => {
+            let came = [l.events, l.matched, l.unmatched, l.merged];
+            sum(&came) + sum(&[l.lost, l.duplicate, l.interrupted, l.dropped])
+        }
+        IntervalLine::Keys(_) => 0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fixture::{generator_line, op_line, stream_line, watch_line};
 
     fn tally(lines: impl IntoIterator<Item = IntervalLine>) -> Tally {
-        Tally::read(lines.into_iter().map(Ok)).unwrap()
+        read(lines).unwrap()
+    }
+
+    fn read(lines: impl IntoIterator<Item = IntervalLine>) -> Result<Tally, ReadError> {
+        Tally::read(Path::new("record"), lines.into_iter().map(Ok))
+    }
+
+    #[test]
+    fn counts_that_no_run_can_have_are_damage() {
+        let line = op_line(1, Phase::Measure, "app", "read");
+        let stream = stream_line(1, Phase::Measure, "app");
+        let most = StreamCounts { sent: u64::MAX, ok: u64::MAX, ..StreamCounts::default() };
+        let many = |n| [("A".to_owned(), n), ("B".to_owned(), n)].into();
+        let bytes = ValueBytes { count: u64::MAX, sum: u64::MAX, min: 0, max: u64::MAX };
+        for absurd in [
+            IntervalLine::Op(OpLine { ok: u64::MAX, ..line.clone() }),
+            IntervalLine::Op(OpLine { failed: many(u64::MAX), ..line.clone() }),
+            IntervalLine::Op(OpLine { value_bytes: bytes, ..line.clone() }),
+            IntervalLine::Stream(StreamLine { measure: most, ..stream.clone() }),
+            IntervalLine::Stream(StreamLine { waiting: u64::MAX, in_flight: 1, ..stream }),
+            IntervalLine::Generator(GeneratorLine {
+                departed: u64::MAX,
+                ..generator_line(1, Phase::Measure)
+            }),
+            IntervalLine::Watch(WatchLine { lost: u64::MAX, ..watch_line(1, Phase::Measure, "app") }),
+        ] {
+            let error = read([IntervalLine::Op(line.clone()), absurd]).unwrap_err().to_string();
+            assert!(error.starts_with("record/intervals.ndjson, line 2: it counts more than"), "{error}");
+        }
     }
 
     #[test]
