@@ -2,18 +2,18 @@
 //! --bench generator`.
 //!
 //! Everything runs against the null server, in this process but on a thread of its own that is not counted: CPU times
-//! are the process's less that thread's, as the kernel keeps them. The candidates
-//! take turns, and the best of each one's rounds counts: on a shared machine the best is the least disturbed.
+//! are the process's less that thread's, as the kernel keeps them. The candidates take turns, and the best of each one's
+//! rounds counts: on a shared machine the best is the least disturbed.
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::os::fd::AsFd;
+use std::io;
+use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use quorumeter_benches::{BareClients, machine};
 use quorumeter_ensemble::null;
 use quorumeter_loadgen::plan::Workload;
 use quorumeter_loadgen::{Engine, values};
@@ -23,10 +23,7 @@ use quorumeter_record::{
 use quorumeter_targets::Clock;
 use quorumeter_targets::session::Member;
 use quorumeter_targets::zookeeper::{DialSettings, Layout, ZooKeeper};
-use quorumeter_zk::connect::{ConnectRequest, PASSWORD_LEN};
-use quorumeter_zk::frame::{self, Front};
 use quorumeter_zk::request::{Request, WatchedPath};
-use rustix::event::epoll;
 
 const CONNECTIONS: u32 = 4;
 const DEPTH: u32 = 64;
@@ -51,13 +48,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     schedule_lag()?;
     peak_memory()?;
     Ok(())
-}
-
-fn machine() -> String {
-    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find_map(|l| l.strip_prefix("model name")).unwrap_or_default();
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    format!("{}, {cores} cores, shared by server and clients", model.trim_start_matches(['\t', ':', ' ']))
 }
 
 /// A client that reads as fast as it can for a time, and returns the CPU time and the number of reads.
@@ -105,62 +95,11 @@ fn client_cpu_ns() -> u64 {
 
 /// The yardstick: prebuilt frames, replies counted by their length, nothing recorded.
 fn bare_loop(server: SocketAddr) -> io::Result<(u64, u64)> {
-    let mut request = Vec::new();
     let path = "/quorumeter/20261124-000000-0000/data/000000/00000000";
-    Request::GetData(WatchedPath { path: path.into(), watch: false }).encode_frame(&mut request, 1);
-    let frames = request.repeat(DEPTH as usize);
-    let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-    let mut connections = Vec::new();
-    for i in 0..CONNECTIONS {
-        let mut stream = TcpStream::connect(server)?;
-        stream.set_nodelay(true)?;
-        shake_hands(&mut stream)?;
-        stream.set_nonblocking(true)?;
-        epoll::add(&poll, stream.as_fd(), epoll::EventData::new_u64(i.into()), epoll::EventFlags::IN)?;
-        connections.push(stream);
-    }
-    let (begun, cpu_ns) = (Instant::now(), client_cpu_ns());
-    for stream in &mut connections {
-        stream.write_all(&frames)?;
-    }
-    let mut buffers: Vec<(Vec<u8>, usize)> = connections.iter().map(|_| (vec![0; 256 << 10], 0)).collect();
-    let mut events = Vec::with_capacity(CONNECTIONS as usize);
-    let mut reads = 0;
-    while begun.elapsed() < ROUND {
-        events.clear();
-        epoll::wait(&poll, rustix::buffer::spare_capacity(&mut events), None)?;
-        for event in &events {
-            let place = event.data.u64() as usize;
-            let (buffer, filled) = &mut buffers[place];
-            *filled += connections[place].read(&mut buffer[*filled..])?;
-            let (mut start, mut replies) = (0, 0);
-            while let Ok(Front::Frame(body)) = frame::front(&buffer[start..*filled], 1 << 20) {
-                start += frame::PREFIX_LEN + body.len();
-                replies += 1;
-            }
-            buffer.copy_within(start..*filled, 0);
-            *filled -= start;
-            reads += replies;
-            // The socket's buffer holds far more than a window of requests.
-            connections[place].write_all(&frames[..replies as usize * request.len()])?;
-        }
-    }
+    let mut clients = BareClients::connect(server, CONNECTIONS, DEPTH)?;
+    let cpu_ns = client_cpu_ns();
+    let reads = clients.run(&Request::GetData(WatchedPath { path: path.into(), watch: false }), ROUND)?;
     Ok((client_cpu_ns() - cpu_ns, reads))
-}
-
-fn shake_hands(stream: &mut TcpStream) -> io::Result<()> {
-    let mut bytes = Vec::new();
-    ConnectRequest {
-        protocol_version: 0,
-        last_zxid_seen: 0,
-        timeout_ms: 10_000,
-        session_id: 0,
-        password: Some(&[0; PASSWORD_LEN]),
-        read_only: Some(false),
-    }
-    .encode_frame(&mut bytes);
-    stream.write_all(&bytes)?;
-    stream.read_exact(&mut [0; 41])
 }
 
 /// The engine with everything on: recorder, aggregator, record on disk, and its own start and end.
