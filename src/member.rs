@@ -1,6 +1,7 @@
 //! The hidden commands behind launched members.
 
 use std::ffi::OsString;
+use std::io;
 use std::path::PathBuf;
 
 use quorumeter_ensemble::launch::child;
@@ -37,18 +38,17 @@ pub(crate) struct ChildArgs {
 }
 
 pub(crate) fn run(args: &Args) -> u8 {
-    let number =
-        |key: &str| args.setting.iter().find(|(k, _)| k == key).and_then(|(_, v)| v.parse::<u32>().ok());
     let result = match args.kind {
         Kind::Embedded => {
             let mut options =
                 embedded::Options { announce: Some(args.announce.clone()), ..Default::default() };
-            options.tick_time_ms = number("tickTime").unwrap_or(options.tick_time_ms);
-            embedded::serve(options)
+            let set = args.setting.iter().try_for_each(|(key, value)| options.set(key, value));
+            set.map_err(io::Error::other).and_then(|()| embedded::serve(options))
         }
         Kind::Null => {
             let mut options = null::Options { announce: Some(args.announce.clone()), ..Default::default() };
-            options.value_len = number("valueBytes").map_or(options.value_len, |n| n as usize);
+            let value_len = args.setting.iter().find(|(key, _)| key == "valueBytes");
+            options.value_len = value_len.and_then(|(_, v)| v.parse().ok()).unwrap_or(options.value_len);
             null::serve(&options)
         }
     };

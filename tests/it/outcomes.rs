@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use quorumeter_ensemble::scripted::{Action, ReplyFault, Step, Trigger};
+use quorumeter_ensemble::embedded;
+use quorumeter_ensemble::scripted::{Action, ReplyFault, Script, Scripted, Step, Trigger};
 use quorumeter_record::{SessionChange, Verdict};
 use quorumeter_zk::{ErrorCode, OpCode};
 
@@ -68,7 +69,10 @@ fn codes_that_prove_nothing_are_unknown() {
 /// frame is half handed over. It must be finished, and nothing shed may have begun.
 #[test]
 fn a_shed_op_is_never_half_sent() {
-    let server = scripted(vec![at(OpCode::SET_DATA, 20, Action::Stall(Duration::from_millis(1500)))]);
+    // With sessions long enough that a client does not give the silent server up.
+    let member = embedded::Options { tick_time_ms: 2000, ..embedded::Options::default() };
+    let steps = vec![at(OpCode::SET_DATA, 20, Action::Stall(Duration::from_millis(1500)))];
+    let server = Scripted::start(Script { steps, member, ..Script::default() }).unwrap();
     let workload = "phases = { warmup = \"0s\", measure = \"2s\" }\n[dataset]\nnodes = 10\nvalue = \"10 B\"\n\
                     [[stream]]\nname = \"app\"\nsessions = 1\ndepth = 64\nrate = \"200/s\"\narrival = \"constant\"\n\
                     value = \"500 kB\"\nbacklog = \"100ms\"\nmix = { write = 1 }\n";

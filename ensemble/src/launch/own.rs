@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use super::child::{ChildSpec, Children, Wrapper};
 use super::{DataDirLock, Fsync, Kind, LaunchError, Launched, Member};
+use crate::embedded;
 
 /// How long such a member may take to listen.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The settings of an embedded member, with their defaults.
-const EMBEDDED_SETTINGS: [(&str, u64, std::ops::RangeInclusive<u64>); 1] = [("tickTime", 2000, 10..=60_000)];
-/// The settings of a null server, with their defaults.
-const NULL_SETTINGS: [(&str, u64, std::ops::RangeInclusive<u64>); 1] = [("valueBytes", 256, 0..=1_000_000)];
+/// The setting of a null server, and its default.
+const VALUE_BYTES: (&str, u64) = ("valueBytes", 256);
+const VALUE_BYTES_MAX: u64 = 1_000_000;
 
 /// Starts an embedded or null server, whose logs go below `data_dir`, and returns when it listens.
 ///
@@ -33,8 +33,7 @@ pub fn start(
     if members != 1 {
         return Err(LaunchError::Members { members, max: 1 });
     }
-    let known: &[_] = if kind == Kind::Null { &NULL_SETTINGS } else { &EMBEDDED_SETTINGS };
-    let settings = settings(known, given)?;
+    let settings = if kind == Kind::Null { null_settings(given) } else { embedded_settings(given) }?;
     let (data_dir, lock) = DataDirLock::take(data_dir)?;
     let dir = data_dir.join(format!("{kind}-1"));
     std::fs::create_dir_all(&dir).map_err(|source| LaunchError::File {
@@ -72,25 +71,31 @@ fn addresses(announced: &str) -> Option<(SocketAddr, Option<SocketAddr>)> {
     Some((address, lines.next().transpose().ok()?))
 }
 
-/// The settings in force: what was given, and defaults.
-fn settings(
-    known: &[(&str, u64, std::ops::RangeInclusive<u64>)],
-    given: &BTreeMap<String, String>,
-) -> Result<BTreeMap<String, String>, LaunchError> {
-    let mut settings: BTreeMap<String, String> =
-        known.iter().map(|(key, default, _)| ((*key).to_owned(), default.to_string())).collect();
+/// The settings of an embedded member that are in force: what was given, and defaults.
+fn embedded_settings(given: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, LaunchError> {
+    let mut options = embedded::Options::default();
     for (key, value) in given {
-        let fail = |reason: String| LaunchError::Setting { key: key.clone(), value: value.clone(), reason };
-        let Some((_, _, range)) = known.iter().find(|(k, _, _)| k == key) else {
-            let names: Vec<&str> = known.iter().map(|(k, _, _)| *k).collect();
-            return Err(fail(format!("this server knows {}", names.join(", "))));
-        };
-        match value.parse() {
-            Ok(number) if range.contains(&number) => settings.insert(key.clone(), number.to_string()),
-            _ => return Err(fail(format!("it is a number from {} to {}", range.start(), range.end()))),
-        };
+        options.set(key, value).map_err(|error| refused(key, value, error.to_string()))?;
     }
-    Ok(settings)
+    Ok(options.settings())
+}
+
+/// The same of a null server.
+fn null_settings(given: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, LaunchError> {
+    let (name, mut value_bytes) = VALUE_BYTES;
+    for (key, value) in given {
+        if key != name {
+            return Err(refused(key, value, format!("this server knows {name}")));
+        }
+        let number = value.parse().ok().filter(|number| *number <= VALUE_BYTES_MAX);
+        let range = || refused(key, value, format!("it is a number from 0 to {VALUE_BYTES_MAX}"));
+        value_bytes = number.ok_or_else(range)?;
+    }
+    Ok(BTreeMap::from([(name.to_owned(), value_bytes.to_string())]))
+}
+
+fn refused(key: &str, value: &str, reason: String) -> LaunchError {
+    LaunchError::Setting { key: key.to_owned(), value: value.to_owned(), reason }
 }
 
 #[cfg(test)]
@@ -109,15 +114,22 @@ mod tests {
 
     #[test]
     fn settings_are_checked() {
-        let given = |pairs: &[(&str, &str)]| {
-            settings(&EMBEDDED_SETTINGS, &pairs.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect())
+        type Settings = fn(&BTreeMap<String, String>) -> Result<BTreeMap<String, String>, LaunchError>;
+        let with = |settings: Settings, key: &str, value: &str| {
+            settings(&BTreeMap::from([(key.to_owned(), value.to_owned())]))
         };
-        assert_eq!(given(&[]).unwrap()["tickTime"], "2000");
-        assert_eq!(given(&[("tickTime", "500")]).unwrap()["tickTime"], "500");
-        for (key, value, reason) in
-            [("tickTim", "500", "knows tickTime"), ("tickTime", "0", "from 10"), ("tickTime", "x", "number")]
-        {
-            let error = given(&[(key, value)]).unwrap_err().to_string();
+        assert_eq!(embedded_settings(&BTreeMap::new()).unwrap()["tickTime"], "2000");
+        assert_eq!(with(embedded_settings, "tickTime", "500").unwrap()["maxSessionTimeout"], "10000");
+        assert_eq!(null_settings(&BTreeMap::new()).unwrap()["valueBytes"], "256");
+        assert_eq!(with(null_settings, "valueBytes", "0").unwrap()["valueBytes"], "0");
+        for (settings, key, value, reason) in [
+            (embedded_settings as Settings, "tickTim", "500", "maxSessionTimeout, minSessionTimeout"),
+            (embedded_settings, "tickTime", "0", "from 10"),
+            (null_settings, "tickTime", "500", "knows valueBytes"),
+            (null_settings, "valueBytes", "1000001", "from 0 to 1000000"),
+            (null_settings, "valueBytes", "x", "number"),
+        ] {
+            let error = with(settings, key, value).unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");
         }
     }
