@@ -19,28 +19,6 @@ pub(crate) fn run(args: &Args) -> u8 {
     if diagnose::print(&text) { 0 } else { EXIT_ENVIRONMENT }
 }
 
-/// What an op is on the wire of a system, and since which version.
-fn on_zookeeper(kind: OpKind) -> (&'static str, &'static str) {
-    match kind {
-        OpKind::Read => ("getData", "3.4"),
-        OpKind::ReadFresh | OpKind::ReadStrongest => ("sync, getData (pipelined)", "3.4"),
-        OpKind::Exists => ("exists", "3.4"),
-        OpKind::List => ("getChildren2", "3.4"),
-        OpKind::Write => ("setData, any version", "3.4"),
-        OpKind::WriteCas => ("getData, then setData of that version", "3.4"),
-        OpKind::Create => ("create", "3.4"),
-        OpKind::CreateSequential => ("create, sequential", "3.4"),
-        OpKind::CreateEphemeral => ("create, ephemeral", "3.4"),
-        OpKind::Delete => ("delete, any version", "3.4"),
-        OpKind::Multi(_) => ("multi of n setData", "3.4"),
-        OpKind::Sync => ("sync", "3.4"),
-    }
-}
-
-/// Watches are set, not drawn from a mix.
-const WATCHES: [(&str, &str, &str); 2] =
-    [("watch one-shot", "getData with a watch", "3.4"), ("watch persistent", "addWatch, getData", "3.6")];
-
 fn kinds() -> Vec<OpKind> {
     let mut kinds = OpKind::PLAIN.to_vec();
     kinds.push(OpKind::Multi(1));
@@ -64,12 +42,13 @@ fn as_text() -> String {
         );
         text += &format!("  {:<18} {:<40} {:>8}  {:<13} since\n", "op", "requests", "number", "consistency");
         for kind in kinds() {
-            let (requests, since) = on_zookeeper(kind);
+            let (requests, since) = (ZooKeeper::requests(kind), ZooKeeper::since(kind));
             let consistency = ZooKeeper::consistency(kind);
             let number = ZooKeeper::requests_per_op(kind);
             text += &format!("  {:<18} {requests:<40} {number:>8}  {consistency:<13} {since}\n", name(kind));
         }
-        for (name, requests, since) in WATCHES {
+        for (watch, requests, since) in ZooKeeper::WATCHES {
+            let name = format!("watch {watch}");
             text += &format!("  {name:<18} {requests:<40} {:>8}  {:<13} {since}\n", "-", "-");
         }
     }
@@ -82,7 +61,7 @@ fn as_json() -> String {
     let ops: Vec<_> = kinds()
         .into_iter()
         .map(|kind| {
-            let (requests, since) = on_zookeeper(kind);
+            let (requests, since) = (ZooKeeper::requests(kind), ZooKeeper::since(kind));
             json!({
                 "op": name(kind),
                 "requests": requests,
@@ -92,9 +71,9 @@ fn as_json() -> String {
             })
         })
         .collect();
-    let watches: Vec<_> = WATCHES
+    let watches: Vec<_> = ZooKeeper::WATCHES
         .iter()
-        .map(|(name, requests, since)| json!({ "watch": name, "requests": requests, "since": since }))
+        .map(|(watch, requests, since)| json!({ "watch": format!("watch {watch}"), "requests": requests, "since": since }))
         .collect();
     let matrix = json!({ "systems": [{
         "system": System::ZooKeeper.name(),

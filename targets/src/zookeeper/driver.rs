@@ -117,6 +117,37 @@ impl Driver for ZooKeeper {
     }
 }
 
+/// What the workload's ops and watches are on the wire of ZooKeeper. Versions are those of Apache ZooKeeper from which a
+/// server knows the requests; 3.4 is the oldest of which this tool knows anything.
+impl ZooKeeper {
+    /// The watches: name, requests, and since when there are such. They are set, not drawn from a mix.
+    pub const WATCHES: [(&str, &str, &str); 2] =
+        [("one-shot", "getData with a watch", "3.4"), ("persistent", "addWatch, getData", "3.6")];
+
+    /// The requests of an op.
+    pub fn requests(kind: OpKind) -> &'static str {
+        match kind {
+            OpKind::Read => "getData",
+            OpKind::ReadFresh | OpKind::ReadStrongest => "sync, getData (pipelined)",
+            OpKind::Exists => "exists",
+            OpKind::List => "getChildren2",
+            OpKind::Write => "setData, any version",
+            OpKind::WriteCas => "getData, then setData of that version",
+            OpKind::Create => "create",
+            OpKind::CreateSequential => "create, sequential",
+            OpKind::CreateEphemeral => "create, ephemeral",
+            OpKind::Delete => "delete, any version",
+            OpKind::Multi(_) => "multi of n setData",
+            OpKind::Sync => "sync",
+        }
+    }
+
+    /// The version since which servers know those requests.
+    pub fn since(_: OpKind) -> &'static str {
+        "3.4"
+    }
+}
+
 /// The addresses behind the names of a target's members; every address of a name counts as a member.
 pub async fn resolve(members: &[HostPort]) -> Result<Vec<Member>, String> {
     let mut resolved: Vec<Member> = Vec::new();
