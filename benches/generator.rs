@@ -128,7 +128,7 @@ fn engine_run(server: SocketAddr, workload: &str) -> io::Result<Vec<GeneratorLin
         dataset: workload.dataset,
         streams: workload.streams.iter().map(|s| s.name.clone()).collect(),
     };
-    let members = vec![Member { name: "null".into(), address: server }];
+    let members = vec![Member { name: "null".into(), address: server, tls: None }];
     let driver = ZooKeeper::new(members, DialSettings::default(), layout, Arc::clone(&pool));
     let clock = Clock::start();
     let lines = Arc::new(Mutex::new(Vec::new()));

@@ -2,18 +2,21 @@
 
 use std::time::Duration;
 
-use quorumeter_targets::TargetUrl;
 use quorumeter_targets::session::Timeouts;
 use quorumeter_targets::zookeeper::root::{Cleaned, clean};
 use quorumeter_targets::zookeeper::{Auth, Client, DialSettings, driver::resolve};
+use quorumeter_targets::{TargetUrl, TlsOptions};
 
+use crate::tls::TlsArgs;
 use crate::{EXIT_ENVIRONMENT, EXIT_USAGE, diagnose};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Target to clean, as zk://HOST:PORT/CHROOT; without a chroot, what is below /quorumeter.
+    /// Target to clean, as zk://HOST:PORT/CHROOT, or zks:// over TLS; without a chroot, what is below /quorumeter.
     #[arg(long, value_name = "URL")]
     target: String,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// User of the scheme digest, when the runs had one.
     #[arg(long, value_name = "USER", requires = "password_env")]
     auth_user: Option<String>,
@@ -23,7 +26,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> u8 {
-    let target = match diagnose::target(&args.target) {
+    let target = match args.tls.target(&args.target) {
         Ok(target) => target,
         Err(code) => return code,
     };
@@ -45,13 +48,14 @@ pub(crate) fn run(args: &Args) -> u8 {
 }
 
 async fn clean_target(target: &TargetUrl, settings: DialSettings) -> Result<Cleaned, u8> {
-    let members = resolve(&target.members).await.map_err(|message| {
+    let tls = target.tls.as_ref().map(TlsOptions::load).transpose();
+    let tls = tls.map_err(|error| diagnose::fail(&error, EXIT_USAGE))?;
+    let members = resolve(&target.members, tls.as_ref()).await.map_err(|message| {
         diagnose::usage(&message);
         EXIT_ENVIRONMENT
     })?;
-    let addresses = members.iter().map(|m| m.address).collect();
     let timeouts = Timeouts { session_ms: 10_000, connect_ms: 2000, read_share: 2.0 / 3.0 };
-    let connected = Client::connect(addresses, timeouts, settings, Duration::from_secs(5)).await;
+    let connected = Client::connect(members, timeouts, settings, Duration::from_secs(5)).await;
     let mut client = connected.map_err(|error| diagnose::fail(&error, EXIT_ENVIRONMENT))?;
     let cleaned = clean(&mut client, &target.chroot).await;
     client.close().await;

@@ -10,6 +10,7 @@ mod report;
 mod run;
 mod schema;
 mod targets;
+mod tls;
 
 use std::process::ExitCode;
 

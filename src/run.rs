@@ -12,6 +12,7 @@ use quorumeter_results::report::{Format, render};
 use crate::diagnose;
 use crate::progress::Progress;
 use crate::report::FormatArgs;
+use crate::tls::TlsArgs;
 
 /// The workload of a run that is given none.
 const DEFAULT_WORKLOAD: &str = include_str!("../workloads/default.toml");
@@ -20,9 +21,11 @@ const DEFAULT_WORKLOAD: &str = include_str!("../workloads/default.toml");
 pub(crate) struct Args {
     /// Workload file (TOML); a modest mix of reads and writes when left out.
     workload: Option<PathBuf>,
-    /// Ensemble to measure, as zk://HOST:PORT,HOST:PORT/CHROOT.
+    /// Ensemble to measure, as zk://HOST:PORT,HOST:PORT/CHROOT, or zks:// over TLS.
     #[arg(long, value_name = "URL", conflicts_with_all = ["ensemble", "server"])]
     target: Option<String>,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// Ensemble to start for the run: embedded:1 (the default), zookeeper:N or null:1.
     #[arg(long, value_name = "KIND:N")]
     ensemble: Option<EnsembleSpec>,
@@ -81,7 +84,8 @@ fn try_run(args: Args) -> Result<u8, u8> {
     let workload =
         Workload::read(&text, &overrides, draw_seed).map_err(|error| diagnose::plan(&error, &name, &text))?;
     let target = match args.target {
-        Some(url) => TargetSpec::Url(diagnose::target(&url)?),
+        Some(url) => TargetSpec::Url(args.tls.target(&url)?),
+        None if args.tls.is_given() => return Err(TlsArgs::needs_target()),
         None => TargetSpec::Ensemble {
             spec: args.ensemble.unwrap_or(EnsembleSpec { kind: EnsembleKind::Embedded, members: 1 }),
             settings: args.server.into_iter().collect::<BTreeMap<_, _>>(),

@@ -85,7 +85,7 @@ fn an_op_allocates_nothing() {
         dataset: workload.dataset,
         streams: workload.streams.iter().map(|s| s.name.clone()).collect(),
     };
-    let members = vec![Member { name: "null".into(), address: server.members[0].address }];
+    let members = vec![Member { name: "null".into(), address: server.members[0].address, tls: None }];
     let driver = ZooKeeper::new(members, DialSettings::default(), tree, Arc::clone(&pool));
     let clock = Clock::start();
     let scheduled = Arc::new(Mutex::new(0));

@@ -100,7 +100,7 @@ pub fn url_of(launched: &Launched) -> TargetUrl {
         .members
         .iter()
         .map(|m| HostPort { host: m.address.ip().to_string(), port: m.address.port() });
-    TargetUrl { system: System::ZooKeeper, members: members.collect(), chroot: String::new() }
+    TargetUrl { system: System::ZooKeeper, members: members.collect(), chroot: String::new(), tls: None }
 }
 
 /// Removes the members' data below a run's folder once they have stopped; their logs and settings stay.

@@ -47,7 +47,7 @@ pub(crate) async fn sample(
             let member = member.clone();
             let launched = launched.cloned();
             spawn_local(async move {
-                let srvr = admin::srvr(member.address, ANSWER_LIMIT).await.ok();
+                let srvr = admin::srvr(&member, ANSWER_LIMIT).await.ok();
                 let process = launched.and_then(|l| {
                     let own = l.members.iter().find(|m| m.address == member.address)?;
                     l.process_use(own.id)

@@ -16,7 +16,8 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 /// What every member says of itself. A member that says nothing is no error: four-letter words may be switched off.
 pub(crate) async fn members(members: &[Member], pids: &[(std::net::SocketAddr, u32)]) -> Vec<MemberInfo> {
     // All are asked at once: several that hang take no longer than one.
-    let asked: Vec<_> = members.iter().map(|m| spawn_local(admin::srvr(m.address, ANSWER_LIMIT))).collect();
+    let ask = |member: Member| async move { admin::srvr(&member, ANSWER_LIMIT).await };
+    let asked: Vec<_> = members.iter().map(|member| spawn_local(ask(member.clone()))).collect();
     let mut infos = Vec::new();
     for (member, asked) in members.iter().zip(asked) {
         let srvr = asked.await.ok().and_then(Result::ok);

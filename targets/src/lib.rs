@@ -8,6 +8,8 @@
 //! | [`session`] | submit and complete: the interface between the load generator and a system |
 //! | [`policy`] | client policies: what a client does when its connection is gone |
 //! | [`socket`] | a non-blocking socket that tells when it is ready |
+//! | [`tls`] | certificates, and what may go wrong with them |
+//! | [`stream`] | a connection that is plain or secured, before it is a session's |
 //! | [`zookeeper`] | ZooKeeper and everything that speaks its protocol |
 
 pub mod clock;
@@ -15,10 +17,13 @@ pub mod operation;
 pub mod policy;
 pub mod session;
 pub mod socket;
+pub mod stream;
+pub mod tls;
 pub mod url;
 pub mod zookeeper;
 
 pub use clock::Clock;
 pub use operation::{Created, OpKind, Operation, Value};
 pub use session::{Completion, Connection, ConnectionError, Driver, Outcome, Sink};
+pub use tls::{Tls, TlsError, TlsOptions};
 pub use url::{System, TargetUrl};

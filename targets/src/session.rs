@@ -17,6 +17,7 @@ use std::rc::Rc;
 use crate::clock::Clock;
 use crate::operation::{OpKind, Operation};
 use crate::socket::Socket;
+use crate::tls::{MemberTls, TlsFailure};
 
 /// What became of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +88,9 @@ pub enum ConnectionError {
     /// What came is not the protocol's.
     #[error("the member broke the protocol: {0}")]
     Protocol(String),
+    /// The connection is no longer secure.
+    #[error("{0}")]
+    Tls(String),
     /// Nothing came for as long as the client policy waits.
     #[error("nothing came from the member for {0} ms")]
     Silent(u64),
@@ -118,6 +122,20 @@ pub enum ConnectError {
     /// The credentials were refused.
     #[error("the member refused the credentials")]
     AuthFailed,
+    /// The connection could not be secured.
+    #[error(transparent)]
+    Tls(#[from] TlsFailure),
+}
+
+impl ConnectError {
+    /// Whether another attempt would end in the same way, so that there is no sense in one.
+    pub fn is_final(&self) -> bool {
+        match self {
+            ConnectError::AuthFailed => true,
+            ConnectError::Tls(failure) => failure.is_final(),
+            _ => false,
+        }
+    }
 }
 
 /// Who a client is to the system, so that a session can be continued on another connection.
@@ -222,6 +240,8 @@ pub struct Member {
     pub name: String,
     /// Its client address.
     pub address: std::net::SocketAddr,
+    /// How connections to it are secured, if they are.
+    pub tls: Option<MemberTls>,
 }
 
 /// How long a client waits, milliseconds.
@@ -229,7 +249,7 @@ pub struct Member {
 pub struct Timeouts {
     /// Session timeout to ask for.
     pub session_ms: u32,
-    /// For the TCP connection, and again for the handshake.
+    /// For the TCP connection with its TLS, and again for the session's handshake.
     pub connect_ms: u64,
     /// For anything at all to come, as a share of the session timeout granted.
     pub read_share: f64,

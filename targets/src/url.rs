@@ -1,7 +1,9 @@
-//! Target URLs: `zk://host:port,host:port/chroot`.
+//! Target URLs: `zk://host:port,host:port/chroot`, and `zks://` over TLS.
 
 use std::fmt;
 use std::str::FromStr;
+
+use crate::tls::TlsOptions;
 
 /// A kind of system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,6 +23,13 @@ impl System {
         }
     }
 
+    /// The scheme of its URLs over TLS.
+    pub fn secure_scheme(self) -> &'static str {
+        match self {
+            System::ZooKeeper => "zks",
+        }
+    }
+
     /// The name in records.
     pub fn name(self) -> &'static str {
         match self {
@@ -28,9 +37,12 @@ impl System {
         }
     }
 
-    fn default_port(self) -> u16 {
-        match self {
-            System::ZooKeeper => 2181,
+    /// ZooKeeper has no default of its own for the secure one; 2281 is what its documentation shows
+    /// (`secureClientPort=2281`).
+    fn default_port(self, secured: bool) -> u16 {
+        match (self, secured) {
+            (System::ZooKeeper, false) => 2181,
+            (System::ZooKeeper, true) => 2281,
         }
     }
 }
@@ -44,6 +56,15 @@ pub struct TargetUrl {
     pub members: Vec<HostPort>,
     /// The path below which everything happens; empty when none was given.
     pub chroot: String,
+    /// How its members are reached over TLS, if they are.
+    pub tls: Option<TlsOptions>,
+}
+
+impl TargetUrl {
+    /// The scheme.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { self.system.secure_scheme() } else { self.system.scheme() }
+    }
 }
 
 /// A host (name or address) and a port.
@@ -84,7 +105,7 @@ pub enum UrlError {
 }
 
 fn known_schemes() -> String {
-    System::ALL.map(|s| format!("{}://", s.scheme())).join(", ")
+    System::ALL.map(|s| format!("{}://, {}://", s.scheme(), s.secure_scheme())).join(", ")
 }
 
 impl FromStr for TargetUrl {
@@ -94,8 +115,9 @@ impl FromStr for TargetUrl {
         let (scheme, rest) = text.split_once("://").ok_or(UrlError::NoScheme)?;
         let system = System::ALL
             .into_iter()
-            .find(|s| s.scheme() == scheme)
+            .find(|s| [s.scheme(), s.secure_scheme()].contains(&scheme))
             .ok_or_else(|| UrlError::Scheme(scheme.chars().take(20).collect()))?;
+        let secured = scheme == system.secure_scheme();
         let (members, chroot) = match rest.find('/') {
             Some(slash) => rest.split_at(slash),
             None => (rest, ""),
@@ -104,16 +126,18 @@ impl FromStr for TargetUrl {
             return Err(UrlError::UserInfo);
         }
         if members.is_empty() {
-            return Err(UrlError::NoMember(system.scheme()));
+            let scheme = if secured { system.secure_scheme() } else { system.scheme() };
+            return Err(UrlError::NoMember(scheme));
         }
-        let members =
-            members.split(',').map(|m| host_port(m, system.default_port())).collect::<Result<_, _>>()?;
+        let port = system.default_port(secured);
+        let members = members.split(',').map(|m| host_port(m, port)).collect::<Result<_, _>>()?;
         let chroot = if chroot == "/" { "" } else { chroot };
         if !chroot.is_empty() {
             quorumeter_zk::path::validate(chroot)
                 .map_err(|e| UrlError::Chroot { path: chroot.to_owned(), cause: e.to_string() })?;
         }
-        Ok(TargetUrl { system, members, chroot: chroot.to_owned() })
+        let tls = secured.then(TlsOptions::default);
+        Ok(TargetUrl { system, members, chroot: chroot.to_owned(), tls })
     }
 }
 
@@ -153,7 +177,7 @@ impl fmt::Display for HostPort {
 impl fmt::Display for TargetUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let members: Vec<_> = self.members.iter().map(HostPort::to_string).collect();
-        write!(f, "{}://{}{}", self.system.scheme(), members.join(","), self.chroot)
+        write!(f, "{}://{}{}", self.scheme(), members.join(","), self.chroot)
     }
 }
 
@@ -167,6 +191,7 @@ mod tests {
             ("zk://a", "zk://a:2181"),
             ("zk://a:1,b:2/c/d", "zk://a:1,b:2/c/d"),
             ("zk://[::1]:2182/", "zk://[::1]:2182"),
+            ("zks://a,b:1/c", "zks://a:2281,b:1/c"),
             ("zk://127.0.0.1,[::1]/x", "zk://127.0.0.1:2181,[::1]:2181/x"),
         ] {
             assert_eq!(text.parse::<TargetUrl>().unwrap().to_string(), written);
@@ -179,6 +204,7 @@ mod tests {
             ("localhost:2181", UrlError::NoScheme),
             ("http://a", UrlError::Scheme("http".into())),
             ("zk://", UrlError::NoMember("zk")),
+            ("zks://", UrlError::NoMember("zks")),
             ("zk:///chroot", UrlError::NoMember("zk")),
             ("zk://a:b", UrlError::Member("a:b".into())),
             ("zk://a:0", UrlError::Member("a:0".into())),

@@ -6,6 +6,7 @@ use quorumeter_ensemble::launch::LaunchError;
 use quorumeter_loadgen::EngineError;
 use quorumeter_record::{ReadError, WriteError};
 use quorumeter_results::GateError;
+use quorumeter_targets::TlsError;
 use quorumeter_targets::zookeeper::RootError;
 use quorumeter_targets::zookeeper::client::ClientError;
 
@@ -31,6 +32,9 @@ pub enum RunError {
     /// A member's name has no address.
     #[error("{0}")]
     Resolve(String),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// There was no session to be had for the control of the run.
     #[error(
         "cannot connect to {target}: {source}\nIs the target running, and does it speak ZooKeeper's protocol?"
@@ -85,6 +89,7 @@ impl RunError {
         match self {
             RunError::Gate(_)
             | RunError::NoSuchMember { .. }
+            | RunError::Tls(_)
             | RunError::Launch(LaunchError::Setting { .. } | LaunchError::Members { .. })
             | RunError::Write(WriteError::NotEmpty(_)) => 1,
             _ => 5,

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use quorumeter_loadgen::{Engine, values};
 use quorumeter_record::{Phase, TargetInfo};
-use quorumeter_targets::TargetUrl;
 use quorumeter_targets::session::Timeouts;
 use quorumeter_targets::zookeeper::driver::resolve;
 use quorumeter_targets::zookeeper::root::root_path;
 use quorumeter_targets::zookeeper::{Auth, Client, DialSettings, Layout, Root, ZooKeeper};
+use quorumeter_targets::{TargetUrl, TlsOptions};
 use tokio::task::{spawn_blocking, spawn_local};
 use tokio::time::{Instant, sleep};
 
@@ -32,7 +32,8 @@ impl Control<'_> {
     pub(super) async fn prepare(&mut self, held: &mut Held) -> Result<(), RunError> {
         let url = self.launch(held).await?;
         self.begin_phase(Phase::Connect, &url.to_string());
-        held.members = resolve(&url.members).await.map_err(RunError::Resolve)?;
+        let tls = url.tls.as_ref().map(TlsOptions::load).transpose()?;
+        held.members = resolve(&url.members, tls.as_ref()).await.map_err(RunError::Resolve)?;
         if let Some((stream, number)) = precheck::missing_member(&self.workload, held.members.len()) {
             let members = held.members.len();
             return Err(RunError::NoSuchMember { stream, number, members });
@@ -104,9 +105,8 @@ impl Control<'_> {
     ) -> Result<Rc<tokio::sync::Mutex<Client>>, RunError> {
         let session_ms = (self.workload.file.client.session_timeout.0 / 1_000_000) as u32;
         let timeouts = Timeouts { session_ms, connect_ms: 2000, read_share: 2.0 / 3.0 };
-        let addresses = held.members.iter().map(|m| m.address).collect();
         let limit = FIRST_SESSION_LIMIT.min(Duration::from_nanos(self.workload.file.client.connect_limit.0));
-        let client = Client::connect(addresses, timeouts, settings, limit).await;
+        let client = Client::connect(held.members.clone(), timeouts, settings, limit).await;
         let client = client.map_err(|source| RunError::Target { target: url.to_string(), source })?;
         Ok(Rc::clone(held.client.insert(Rc::new(tokio::sync::Mutex::new(client)))))
     }

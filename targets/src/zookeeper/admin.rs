@@ -1,13 +1,15 @@
-//! Four-letter words, asked over the network.
+//! Four-letter words, asked over the network: in plain text, or over TLS where the member is reached so, as ZooKeeper
+//! answers them on its secure port, too.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use quorumeter_zk::four_letter::{AnswerError, Mntr, Srvr};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
+
+use crate::session::{ConnectError, Member};
+use crate::stream::Stream;
 
 /// The longest answer that is taken, bytes.
 const MAX_ANSWER: usize = 1 << 20;
@@ -15,6 +17,9 @@ const MAX_ANSWER: usize = 1 << 20;
 /// Why a member did not tell.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
+    /// There is no connection to be had.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
     /// The network.
     #[error("cannot ask the member: {0}")]
     Io(#[from] io::Error),
@@ -30,14 +35,10 @@ pub enum AdminError {
 }
 
 /// Sends a word, and reads the answer to its end; `limit` bounds the whole.
-pub async fn four_letter_word(
-    address: SocketAddr,
-    word: &str,
-    limit: Duration,
-) -> Result<String, AdminError> {
+pub async fn four_letter_word(member: &Member, word: &str, limit: Duration) -> Result<String, AdminError> {
     timeout(limit, async {
-        let mut stream = TcpStream::connect(address).await?;
-        stream.write_all(word.as_bytes()).await?;
+        let mut stream = Stream::open(member, limit).await?;
+        stream.send(word.as_bytes()).await?;
         let mut answer = Vec::new();
         (&mut stream).take(MAX_ANSWER as u64 + 1).read_to_end(&mut answer).await?;
         if answer.len() > MAX_ANSWER {
@@ -50,11 +51,11 @@ pub async fn four_letter_word(
 }
 
 /// Asks `srvr`.
-pub async fn srvr(address: SocketAddr, limit: Duration) -> Result<Srvr, AdminError> {
-    Ok(Srvr::parse(&four_letter_word(address, "srvr", limit).await?)?)
+pub async fn srvr(member: &Member, limit: Duration) -> Result<Srvr, AdminError> {
+    Ok(Srvr::parse(&four_letter_word(member, "srvr", limit).await?)?)
 }
 
 /// Asks `mntr`.
-pub async fn mntr(address: SocketAddr, limit: Duration) -> Result<Mntr, AdminError> {
-    Ok(Mntr::parse(&four_letter_word(address, "mntr", limit).await?)?)
+pub async fn mntr(member: &Member, limit: Duration) -> Result<Mntr, AdminError> {
+    Ok(Mntr::parse(&four_letter_word(member, "mntr", limit).await?)?)
 }

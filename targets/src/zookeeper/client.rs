@@ -9,13 +9,13 @@ use quorumeter_zk::op::xid;
 use quorumeter_zk::reply::ReplyHeader;
 use quorumeter_zk::request::{Create, Request, VersionedPath, WatchedPath, create_mode};
 use quorumeter_zk::{Acl, ErrorCode, OpCode, Reply, Stat};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::AsyncReadExt as _;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::connection::MAX_REPLY;
 use super::dial::{self, DialSettings};
-use crate::session::{Attached, ConnectError, Identity, Timeouts};
+use crate::session::{Attached, ConnectError, Identity, Member, Timeouts};
+use crate::stream::Stream;
 
 /// Why a request of the client was not answered as hoped.
 #[derive(Debug, thiserror::Error)]
@@ -74,12 +74,12 @@ impl ClientError {
 /// One session, one connection at a time. When the connection is gone, the next call tries all members once to
 /// continue the session; when it has expired, with a new one.
 pub struct Client {
-    members: Vec<SocketAddr>,
+    members: Vec<Member>,
     at: usize,
     timeouts: Timeouts,
     settings: DialSettings,
     identity: Identity,
-    stream: Option<TcpStream>,
+    stream: Option<Stream>,
     input: Vec<u8>,
     next_xid: i32,
     expired: bool,
@@ -92,7 +92,7 @@ impl Client {
     /// Connects to the first of the members that gives a session; tries all of them again until `deadline` has
     /// passed. The error is that of the last attempt.
     pub async fn connect(
-        members: Vec<SocketAddr>,
+        members: Vec<Member>,
         timeouts: Timeouts,
         settings: DialSettings,
         deadline: Duration,
@@ -112,7 +112,7 @@ impl Client {
         loop {
             match client.attach().await {
                 Ok(()) => return Ok(client),
-                Err(e @ ClientError::Connect(ConnectError::AuthFailed)) => return Err(e),
+                Err(ClientError::Connect(e)) if e.is_final() => return Err(e.into()),
                 Err(e) if Instant::now() >= end => return Err(e),
                 Err(_) => sleep(Duration::from_millis(100)).await,
             }
@@ -126,7 +126,7 @@ impl Client {
 
     /// The member to which the client is connected, or was last.
     pub fn member(&self) -> SocketAddr {
-        self.members[self.at]
+        self.members[self.at].address
     }
 
     /// Whether the session expired, and was replaced, since the last call of this.
@@ -142,8 +142,7 @@ impl Client {
     async fn attach(&mut self) -> Result<(), ClientError> {
         let mut last = None;
         for _ in 0..self.members.len() {
-            let address = self.members[self.at];
-            match dial::dial(address, &self.identity, self.timeouts, &self.settings).await {
+            match dial::dial(&self.members[self.at], &self.identity, self.timeouts, &self.settings).await {
                 Ok((Attached::Expired, _, _)) => {
                     self.expired = true;
                     self.identity = Identity::default();
@@ -163,9 +162,8 @@ impl Client {
         }
         if self.expired && self.identity.session_id == 0 {
             // All members have been asked for the old session; a new one needs one more.
-            let address = self.members[self.at];
             let (_, stream, identity) =
-                dial::dial(address, &self.identity, self.timeouts, &self.settings).await?;
+                dial::dial(&self.members[self.at], &self.identity, self.timeouts, &self.settings).await?;
             self.stream = stream;
             self.identity = identity;
             self.input.clear();
@@ -226,7 +224,7 @@ impl Client {
 
     async fn run_pipeline<'r>(
         &mut self,
-        stream: &mut TcpStream,
+        stream: &mut Stream,
         depth: usize,
         mut requests: impl Iterator<Item = Request<'r>>,
         take: &mut impl FnMut(usize, ReplyHeader, Option<Reply<'_>>),
@@ -256,7 +254,7 @@ impl Client {
             if !output.is_empty() {
                 // Bounded by `depth` requests, so writing all of it before reading cannot lock up: a server
                 // takes at least one pipeline's worth of requests before it wants its replies read.
-                timeout_at(deadline, stream.write_all(&output))
+                timeout_at(deadline, stream.send(&output))
                     .await
                     .map_err(late)?
                     .map_err(|e| lost(address, &e.to_string()))?;

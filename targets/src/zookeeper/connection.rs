@@ -24,6 +24,9 @@ use crate::clock::Clock;
 use crate::operation::{Created, Operation, Value};
 use crate::session::{Completion, Connection, ConnectionError, Identity, Outcome, Sink, WatchEvent};
 use crate::socket::Socket;
+use crate::stream::Stream;
+
+mod sealed;
 
 /// The longest reply that is taken, bytes. Servers limit requests, not replies: a long list may be larger than
 /// `jute.maxbuffer`.
@@ -105,6 +108,8 @@ struct Pending<T> {
 /// A session's connection to one member.
 pub struct ZooKeeperConnection<T> {
     socket: Rc<Socket>,
+    /// With TLS.
+    sealed: Option<Box<sealed::Sealed>>,
     templates: Arc<Templates>,
     values: Arc<[u8]>,
     session: u32,
@@ -117,9 +122,9 @@ pub struct ZooKeeperConnection<T> {
     sent_ops: usize,
 
     output: Vec<u8>,
-    /// Bytes of `output` that the kernel has taken.
+    /// Bytes of `output` that the kernel has taken; with TLS, that are sealed.
     taken: usize,
-    /// Bytes that the kernel has taken over all.
+    /// Bytes that the kernel has taken over all; with TLS, those of whole records.
     handed: u64,
     /// Bytes ever put into `output`.
     encoded: u64,
@@ -137,9 +142,9 @@ pub struct ZooKeeperConnection<T> {
 }
 
 impl<T: Copy> ZooKeeperConnection<T> {
-    /// Takes over a socket whose handshake is done.
+    /// Takes over a stream on which the handshake is done.
     pub fn new(
-        socket: Socket,
+        stream: Stream,
         templates: Arc<Templates>,
         values: Arc<[u8]>,
         session: u32,
@@ -147,9 +152,17 @@ impl<T: Copy> ZooKeeperConnection<T> {
         read_share: f64,
         now_ns: u64,
     ) -> Self {
+        let (tcp, sealed) = match stream {
+            Stream::Plain(tcp) => (tcp, None),
+            Stream::Secured(stream) => {
+                let (tcp, sealed) = sealed::split(*stream);
+                (tcp, Some(sealed))
+            }
+        };
         let read_timeout_ns = (f64::from(identity.timeout_ms) * 1e6 * read_share) as u64;
         ZooKeeperConnection {
-            socket: Rc::new(socket),
+            socket: Rc::new(Socket::new(tcp)),
+            sealed,
             templates,
             values,
             session,
@@ -442,6 +455,9 @@ impl<T: Copy> Connection<T> for ZooKeeperConnection<T> {
             self.ping_open = true;
             self.encode_aside(&Request::Ping, xid::PING);
         }
+        if self.sealed.is_some() {
+            return self.flush_sealed(clock, sink);
+        }
         while self.taken < self.output.len() {
             let sent_ns = clock.now_ns();
             match self.socket.try_write(&self.output[self.taken..]) {
@@ -466,10 +482,13 @@ impl<T: Copy> Connection<T> for ZooKeeperConnection<T> {
     }
 
     fn wants_write(&self) -> bool {
-        self.taken < self.output.len()
+        self.taken < self.output.len() || self.sealed.as_ref().is_some_and(|sealed| sealed.wants_write())
     }
 
     fn receive(&mut self, clock: &Clock, sink: &mut impl Sink<T>) -> Result<bool, ConnectionError> {
+        if self.sealed.is_some() {
+            return self.receive_sealed(clock, sink);
+        }
         let space = self.input.len() - self.filled.end;
         let n = match self.socket.try_read(&mut self.input[self.filled.end..]) {
             Ok(0) => return Err(ConnectionError::Closed),
@@ -515,8 +534,9 @@ impl<T: Copy> Connection<T> for ZooKeeperConnection<T> {
     }
 
     fn abandon(&mut self, now_ns: u64, sink: &mut impl Sink<T>) {
+        let handed = self.sealed.as_ref().map_or(self.handed, |sealed| sealed.begun());
         for (i, op) in std::mem::take(&mut self.pending).into_iter().enumerate() {
-            let begun = self.handed > op.end - u64::from(op.len);
+            let begun = handed > op.end - u64::from(op.len);
             if op.sent_ns == 0 && !begun {
                 sink.not_sent(op.tag, op.op);
                 continue;

@@ -1,8 +1,7 @@
-//! TCP connection, handshake and credentials.
+//! Connection, handshake and credentials.
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use quorumeter_zk::connect::{ConnectRequest, ConnectResponse, KEEPER_REJECTED, PASSWORD_LEN};
@@ -11,11 +10,12 @@ use quorumeter_zk::op::xid;
 use quorumeter_zk::reply::ReplyHeader;
 use quorumeter_zk::request::Request;
 use quorumeter_zk::{Acl, ErrorCode};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
 
-use crate::session::{Attached, ConnectError, Identity, Timeouts};
+use crate::session::{Attached, ConnectError, Identity, Member, Timeouts};
+use crate::stream::Stream;
+use crate::tls::{self, TlsFailure};
 
 /// Credentials of the scheme `digest`. Neither `Debug` nor any message shows the secret.
 #[derive(Clone, PartialEq, Eq)]
@@ -61,18 +61,14 @@ const MAX_RESPONSE: usize = 1024;
 /// Connects, shakes hands, and presents the credentials. The stream is left behind the last byte of that.
 /// [`Attached::Expired`] comes without a stream.
 pub async fn dial(
-    address: SocketAddr,
+    member: &Member,
     identity: &Identity,
     timeouts: Timeouts,
     settings: &DialSettings,
-) -> Result<(Attached, Option<TcpStream>, Identity), ConnectError> {
+) -> Result<(Attached, Option<Stream>, Identity), ConnectError> {
     let limit = Duration::from_millis(timeouts.connect_ms);
     let expired = |what| ConnectError::Timeout { what, timeout_ms: timeouts.connect_ms };
-    let mut stream = timeout(limit, TcpStream::connect(address))
-        .await
-        .map_err(|_| expired("TCP connection"))?
-        .map_err(ConnectError::Tcp)?;
-    stream.set_nodelay(true).map_err(ConnectError::Tcp)?;
+    let mut stream = Stream::open(member, limit).await?;
     timeout(limit, shake_hands(&mut stream, identity, timeouts, settings))
         .await
         .map_err(|_| expired("answer to the handshake"))?
@@ -82,7 +78,7 @@ pub async fn dial(
 }
 
 async fn shake_hands(
-    stream: &mut TcpStream,
+    stream: &mut Stream,
     identity: &Identity,
     timeouts: Timeouts,
     settings: &DialSettings,
@@ -98,7 +94,7 @@ async fn shake_hands(
         read_only: Some(false),
     }
     .encode_frame(&mut bytes);
-    stream.write_all(&bytes).await.map_err(|e| lost(e, "while it was sent the handshake"))?;
+    stream.send(&bytes).await.map_err(|e| lost(e, "while it was sent the handshake"))?;
     let body = read_frame(stream, "instead of answering the handshake").await?;
     let response = ConnectResponse::decode(&body).map_err(|e| ConnectError::Protocol(e.to_string()))?;
     if response.protocol_version == KEEPER_REJECTED {
@@ -132,10 +128,10 @@ async fn shake_hands(
     Ok((attached, identity))
 }
 
-async fn authenticate(stream: &mut TcpStream, auth: &Auth) -> Result<(), ConnectError> {
+async fn authenticate(stream: &mut Stream, auth: &Auth) -> Result<(), ConnectError> {
     let mut bytes = Vec::new();
     auth.request().encode_frame(&mut bytes, xid::AUTH);
-    stream.write_all(&bytes).await.map_err(|e| lost(e, "while it was sent the credentials"))?;
+    stream.send(&bytes).await.map_err(|e| lost(e, "while it was sent the credentials"))?;
     let body = read_frame(stream, "instead of answering to the credentials").await?;
     let (header, _) = ReplyHeader::split(&body).map_err(|e| ConnectError::Protocol(e.to_string()))?;
     match (header.xid, header.err) {
@@ -148,9 +144,12 @@ async fn authenticate(stream: &mut TcpStream, auth: &Auth) -> Result<(), Connect
 }
 
 /// Reads exactly one frame, so that nothing of what follows is lost.
-async fn read_frame(stream: &mut TcpStream, instead: &'static str) -> Result<Vec<u8>, ConnectError> {
+async fn read_frame(stream: &mut Stream, instead: &'static str) -> Result<Vec<u8>, ConnectError> {
     let mut bytes = vec![0; frame::PREFIX_LEN];
     stream.read_exact(&mut bytes).await.map_err(|e| lost(e, instead))?;
+    if matches!(stream, Stream::Plain(_)) && tls::begins_record(&bytes) {
+        return Err(TlsFailure::NotExpected.into());
+    }
     let needed = match frame::front(&bytes, MAX_RESPONSE) {
         Ok(Front::Frame(body)) => return Ok(body.to_vec()),
         Ok(Front::Partial { needed }) => needed,
@@ -166,6 +165,10 @@ async fn read_frame(stream: &mut TcpStream, instead: &'static str) -> Result<Vec
 }
 
 fn lost(error: io::Error, when: &'static str) -> ConnectError {
+    // With TLS 1.3 the member judges the client's certificate when the handshake is over for the client already.
+    if let Some(failure) = TlsFailure::of(&error) {
+        return failure.into();
+    }
     match error.kind() {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
             ConnectError::Closed(when)

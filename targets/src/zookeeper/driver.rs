@@ -14,7 +14,7 @@ use super::layout::Layout;
 use crate::clock::Clock;
 use crate::operation::OpKind;
 use crate::session::{Attached, ConnectError, Driver, Identity, Member, Timeouts};
-use crate::socket::Socket;
+use crate::tls::Tls;
 use crate::url::HostPort;
 
 /// How long a member may take to tell its role.
@@ -61,19 +61,20 @@ impl Driver for ZooKeeper {
 
     async fn connect<T: Copy + 'static>(
         &self,
-        stream: usize,
+        stream_number: usize,
         session: u32,
         member: usize,
         identity: &Identity,
         timeouts: Timeouts,
         clock: Clock,
     ) -> Result<(Attached, Option<ZooKeeperConnection<T>>), ConnectError> {
-        let address = self.members[member].address;
-        let (attached, tcp, identity) = dial::dial(address, identity, timeouts, &self.settings).await?;
-        let connection = tcp.map(|tcp| {
+        let (attached, stream, identity) =
+            dial::dial(&self.members[member], identity, timeouts, &self.settings).await?;
+        let templates = &self.templates[stream_number];
+        let connection = stream.map(|stream| {
             ZooKeeperConnection::new(
-                Socket::new(tcp),
-                Arc::clone(&self.templates[stream]),
+                stream,
+                Arc::clone(templates),
                 Arc::clone(&self.values),
                 session,
                 identity,
@@ -85,7 +86,7 @@ impl Driver for ZooKeeper {
     }
 
     async fn role(&self, member: usize) -> Option<String> {
-        let srvr = admin::srvr(self.members[member].address, ROLE_TIMEOUT).await.ok()?;
+        let srvr = admin::srvr(&self.members[member], ROLE_TIMEOUT).await.ok()?;
         Some(srvr.mode.name().to_owned())
     }
 
@@ -149,9 +150,12 @@ impl ZooKeeper {
 }
 
 /// The addresses behind the names of a target's members; every address of a name counts as a member.
-pub async fn resolve(members: &[HostPort]) -> Result<Vec<Member>, String> {
+///
+/// With `tls`, their certificates have to be for these names. An address that several names have goes by the first.
+pub async fn resolve(members: &[HostPort], tls: Option<&Tls>) -> Result<Vec<Member>, String> {
     let mut resolved: Vec<Member> = Vec::new();
     for member in members {
+        let secured = tls.map(|tls| tls.for_host(&member.host)).transpose().map_err(|e| e.to_string())?;
         let found = tokio::net::lookup_host((member.host.as_str(), member.port))
             .await
             .map_err(|e| format!("cannot find an address for {member}: {e}"))?;
@@ -161,7 +165,7 @@ pub async fn resolve(members: &[HostPort]) -> Result<Vec<Member>, String> {
         }
         for address in addresses {
             if resolved.iter().all(|m| m.address != address) {
-                resolved.push(Member { name: member.to_string(), address });
+                resolved.push(Member { name: member.to_string(), address, tls: secured.clone() });
             }
         }
     }

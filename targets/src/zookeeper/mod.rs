@@ -3,7 +3,7 @@
 //! | module | what it knows |
 //! |---|---|
 //! | [`layout`] | where a run's nodes are |
-//! | [`dial`] | TCP connection, handshake, credentials |
+//! | [`dial`] | connection, handshake, credentials |
 //! | [`connection`] | the pipelined connection of a load session |
 //! | [`outcome`] | which error codes prove that a write was not applied |
 //! | [`root`] | the part of the tree that belongs to a run |
