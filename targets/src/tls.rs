@@ -5,16 +5,22 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::client::Resumption;
+use tokio_rustls::rustls::client::{Resumption, WantsClientCert};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio_rustls::rustls::{self, CertificateError, ClientConfig, RootCertStore};
+use tokio_rustls::rustls::{
+    self, CertificateError, ClientConfig, ClientConnection, ConfigBuilder, RootCertStore,
+};
 use tokio_rustls::{TlsConnector, rustls::Error as RustlsError};
 
 /// What a user says of the connections to a `zks://` target. Of a private key there is only the path.
@@ -165,6 +171,31 @@ pub(crate) fn begins_record(bytes: &[u8]) -> bool {
     matches!(bytes, [20..=24, 3, 0..=4, ..])
 }
 
+/// Whether whoever listens at this address answers to TLS in kind. What it is worth is not looked at.
+pub(crate) async fn is_spoken_at(address: SocketAddr, limit: Duration) -> bool {
+    let answer = async {
+        let config = config(RootCertStore::empty()).map_err(io::Error::other)?.with_no_client_auth();
+        let name = ServerName::from(address.ip());
+        let mut tls = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+        let mut hello = Vec::new();
+        while tls.wants_write() {
+            tls.write_tls(&mut hello)?;
+        }
+        let mut tcp = TcpStream::connect(address).await?;
+        tcp.write_all(&hello).await?;
+        let mut answer = [0; 3];
+        tcp.read_exact(&mut answer).await?;
+        io::Result::Ok(begins_record(&answer))
+    };
+    matches!(timeout(limit, answer).await, Ok(Ok(true)))
+}
+
+fn config(roots: RootCertStore) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, TlsError> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions();
+    Ok(builder.map_err(|e| TlsError::Setup(e.to_string()))?.with_root_certificates(roots))
+}
+
 /// TLS as it is to be used with all members of a target.
 #[derive(Clone)]
 pub struct Tls {
@@ -192,10 +223,7 @@ impl TlsOptions {
             Some(path) => roots_of_file(path)?,
             None => roots_of_system()?,
         };
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|e| TlsError::Setup(e.to_string()))?
-            .with_root_certificates(roots);
+        let builder = config(roots)?;
         let mut config = match (&self.cert, &self.key) {
             (Some(cert), Some(key)) => builder
                 .with_client_auth_cert(certificates("--cert", cert)?, private_key(key)?)

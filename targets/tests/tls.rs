@@ -359,9 +359,25 @@ async fn a_port_of_the_other_kind_is_told() {
     tokio::spawn(async move { while listener.accept().await.is_ok() {} });
     assert_eq!(failure(member(closing, &pki.trusting(), "localhost")).await, TlsFailure::Closed);
 
-    let secure = pki.member(false).await;
-    let member = Member { name: "localhost".into(), address: secure, tls: None };
-    assert_eq!(failure(member).await, TlsFailure::NotExpected);
+    let plainly = |address| Member { name: "localhost".into(), address, tls: None };
+    assert_eq!(failure(plainly(pki.member(false).await)).await, TlsFailure::NotExpected);
+    // One that says nothing to what is not TLS, as ZooKeeper.
+    let (listener, silent) = listen().await;
+    let acceptor = pki.acceptor(false);
+    tokio::spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            let mut first = [0];
+            tcp.peek(&mut first).await.unwrap();
+            if first == [22] {
+                let _ = acceptor.accept(tcp).await;
+            }
+        }
+    });
+    assert_eq!(failure(plainly(silent)).await, TlsFailure::NotExpected);
+    let connected =
+        Client::connect(vec![plainly(closing)], TIMEOUTS, DialSettings::default(), Duration::ZERO);
+    let error = connected.await.err().unwrap();
+    assert!(matches!(error, ClientError::Connect(ConnectError::Closed(_))), "{error}");
 }
 
 async fn drain(mut tcp: TcpStream) {

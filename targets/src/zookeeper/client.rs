@@ -16,6 +16,7 @@ use super::connection::MAX_REPLY;
 use super::dial::{self, DialSettings};
 use crate::session::{Attached, ConnectError, Identity, Member, Timeouts};
 use crate::stream::Stream;
+use crate::tls::{self, TlsFailure};
 
 /// Why a request of the client was not answered as hoped.
 #[derive(Debug, thiserror::Error)]
@@ -113,9 +114,25 @@ impl Client {
             match client.attach().await {
                 Ok(()) => return Ok(client),
                 Err(ClientError::Connect(e)) if e.is_final() => return Err(e.into()),
-                Err(e) if Instant::now() >= end => return Err(e),
+                Err(e) if Instant::now() >= end => return Err(client.explained(e).await),
                 Err(_) => sleep(Duration::from_millis(100)).await,
             }
+        }
+    }
+
+    /// A member that waits for TLS closes a connection without, and does not say why: it is asked.
+    async fn explained(&self, error: ClientError) -> ClientError {
+        // The one that failed last; the next attempt would be the next one's.
+        let members = self.members.len();
+        let member = &self.members[(self.at + members - 1) % members];
+        let limit = Duration::from_millis(self.timeouts.connect_ms);
+        match error {
+            ClientError::Connect(ConnectError::Closed(_))
+                if member.tls.is_none() && tls::is_spoken_at(member.address, limit).await =>
+            {
+                ConnectError::from(TlsFailure::NotExpected).into()
+            }
+            other => other,
         }
     }
 

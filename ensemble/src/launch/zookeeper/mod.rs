@@ -174,6 +174,7 @@ fn choose_ports() -> io::Result<MemberPorts> {
         election: free_port()?,
         admin: free_port()?,
         metrics: free_port()?,
+        secure: free_port()?,
     })
 }
 

@@ -53,6 +53,8 @@ pub(super) struct MemberPorts {
     pub(super) admin: u16,
     /// For Prometheus's scrapes, used when `metricsProvider.className` is set.
     pub(super) metrics: u16,
+    /// For clients over TLS, used when `ssl.keyStore.location` is set.
+    pub(super) secure: u16,
 }
 
 impl Settings {
@@ -127,6 +129,10 @@ impl Settings {
         if self.values.contains_key("metricsProvider.className") {
             line("metricsProvider.httpHost", "127.0.0.1");
             line("metricsProvider.httpPort", &own.metrics.to_string());
+        }
+        if self.values.contains_key("ssl.keyStore.location") {
+            line("secureClientPort", &own.secure.to_string());
+            line("secureClientPortAddress", "127.0.0.1");
         }
         if ports.len() > 1 {
             line("standaloneEnabled", "false");
@@ -206,6 +212,7 @@ mod tests {
                 election: base + 2,
                 admin: base + 3,
                 metrics: base + 4,
+                secure: base + 5,
             })
             .collect()
     }
@@ -263,6 +270,13 @@ mod tests {
             text.contains("metricsProvider.httpHost=127.0.0.1\nmetricsProvider.httpPort=2004\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_key_store_brings_a_port_for_clients_over_tls() {
+        let settings = settings(&[("ssl.keyStore.location", "/k.pem")]).unwrap();
+        let text = settings.zoo_cfg(1, &ports(3));
+        assert!(text.contains("secureClientPort=2005\nsecureClientPortAddress=127.0.0.1\n"), "{text}");
     }
 
     #[test]

@@ -180,6 +180,9 @@ impl<T: Copy> ZooKeeperConnection<T> {
         while let Some(sealed) = &mut self.sealed {
             self.taken += sealed.seal(&self.output[self.taken..])?;
             if !sealed.wants_write() {
+                if self.taken < self.output.len() {
+                    return Err(io::Error::from(io::ErrorKind::WriteZero).into());
+                }
                 break;
             }
             let sent_ns = clock.now_ns();

@@ -1,0 +1,185 @@
+//! TLS against Apache ZooKeeper's secure port, with certificates made for the test.
+
+#![allow(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use quorumeter_ensemble::launch::child::Wrapper;
+use quorumeter_ensemble::launch::zookeeper::{Options, start};
+use quorumeter_ensemble::launch::{Launched, Member};
+use quorumeter_record::{RecordReader, Summary};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use support::{QUORUMETER, real_zookeeper};
+
+mod support;
+
+/// The files of an authority, and of a server and a client that it vouches for.
+struct Pki {
+    dir: PathBuf,
+    /// The client's private key as its file has it.
+    key: String,
+}
+
+impl Pki {
+    fn new(dir: &Path, name: &str) -> Pki {
+        let dir = dir.join(name);
+        std::fs::create_dir(&dir).unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let issue = |names: &[&str]| {
+            let key = KeyPair::generate().unwrap();
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            let mut params = CertificateParams::new(names.clone()).unwrap();
+            params.distinguished_name.push(DnType::CommonName, &names[0]);
+            (params.signed_by(&key, &authority).unwrap().pem(), key.serialize_pem())
+        };
+        let (server, server_key) = issue(&["zk.test", "127.0.0.1"]);
+        let (client, key) = issue(&["client.test"]);
+        for (file, text) in [
+            ("ca.pem", &authority.pem()),
+            // ZooKeeper wants both in one file.
+            ("server.pem", &format!("{server_key}{server}")),
+            ("cert.pem", &client),
+            ("key.pem", &key),
+        ] {
+            std::fs::write(dir.join(file), text).unwrap();
+        }
+        Pki { dir, key }
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.dir.join(name).to_str().unwrap().to_owned()
+    }
+}
+
+/// A member that asks its clients for a certificate, as ZooKeeper's secure port does unless told otherwise.
+fn zookeeper(dir: &Path, pki: &Pki) -> Launched {
+    let mut options = Options::new(1, dir.join("zk"), Wrapper::Quorumeter(QUORUMETER.into()));
+    options.ready_timeout = Duration::from_secs(120);
+    options.settings = [
+        ("serverCnxnFactory", "org.apache.zookeeper.server.NettyServerCnxnFactory"),
+        ("ssl.keyStore.location", &pki.file("server.pem")),
+        ("ssl.keyStore.type", "PEM"),
+        ("ssl.trustStore.location", &pki.file("ca.pem")),
+        ("ssl.trustStore.type", "PEM"),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .into();
+    start(&options).unwrap()
+}
+
+fn secure_port(member: &Member) -> u16 {
+    let settings = std::fs::read_to_string(member.dir.join("zoo.cfg")).unwrap();
+    let port = settings.lines().find_map(|line| line.strip_prefix("secureClientPort="));
+    port.unwrap().parse().unwrap()
+}
+
+fn quorumeter(dir: &Path, args: &[&str]) -> Output {
+    Command::new(QUORUMETER).args(args).current_dir(dir).output().unwrap()
+}
+
+/// All files below a folder, read.
+fn contents(dir: &Path, all: &mut Vec<(PathBuf, String)>) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            contents(&path, all);
+        } else {
+            let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
+            all.push((path, text));
+        }
+    }
+}
+
+#[test]
+fn real_zookeeper_is_measured_over_tls() {
+    if real_zookeeper("real_zookeeper_is_measured_over_tls").is_none() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let (pki, stranger) = (Pki::new(dir, "authority"), Pki::new(dir, "stranger"));
+    let ensemble = zookeeper(dir, &pki);
+    let member = &ensemble.members[0];
+    let port = secure_port(member);
+    let secure = format!("zks://127.0.0.1:{port}");
+    let (ca, cert, key) = (pki.file("ca.pem"), pki.file("cert.pem"), pki.file("key.pem"));
+
+    let workload = "phases = { warmup = \"500ms\", measure = \"2s\" }\n[dataset]\nnodes = 20\nvalue = \"20 KiB\"\n\
+                    [[stream]]\nname = \"app\"\nsessions = 4\ndepth = 8\n\
+                    mix = { read = 60, read_fresh = 10, write = 20, write_cas = 10 }\n\
+                    [[stream]]\nname = \"w\"\nsessions = 2\nwatch = { kind = \"persistent\", watchers = 2 }\n";
+    std::fs::write(dir.join("workload.toml"), workload).unwrap();
+    let tls = ["--ca", &ca, "--cert", &cert, "--key", &key];
+    let with = |first: &[&str], last: &[&str]| quorumeter(dir, &[first, last].concat());
+    let run = ["run", "workload.toml", "--json", "--out", "record", "--target", &secure];
+    let output = with(&run, &tls);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let summary: Summary = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(summary.complete && summary.accounting.balanced, "{summary:?}");
+    assert!(summary.accounting.ok > 100 && summary.accounting.unknown == 0, "{summary:?}");
+    let record = RecordReader::open(&dir.join("record")).unwrap();
+    let target = record.manifest().target.clone().unwrap();
+    assert_eq!(target.url, secure);
+    // Four-letter words are answered on the secure port.
+    assert_eq!(target.members[0].role.as_deref(), Some("standalone"));
+    assert!(record.members().unwrap().any(|line| line.unwrap().packets_received.is_some()));
+
+    // The key's path may be in the record, its content nowhere.
+    let mut all = Vec::new();
+    contents(&dir.join("record"), &mut all);
+    all.push(("standard error".into(), said));
+    all.push(("standard output".into(), String::from_utf8_lossy(&output.stdout).into_owned()));
+    let secrets: Vec<&str> = pki.key.lines().filter(|line| !line.starts_with("-----")).collect();
+    assert!(all.len() > 5 && secrets.iter().map(|line| line.len()).sum::<usize>() > 100);
+    assert!(all.iter().any(|(_, text)| text.contains("key.pem")), "the command line is in the record");
+    for (path, text) in &all {
+        assert!(!text.contains("PRIVATE KEY"), "{path:?}");
+        assert!(!secrets.iter().any(|line| text.contains(line)), "{path:?}");
+    }
+
+    let cleaned = with(&["clean", "--target", &secure], &tls);
+    assert_eq!(String::from_utf8_lossy(&cleaned.stdout), "nothing to remove\n", "{cleaned:?}");
+
+    let strange_ca = stranger.file("ca.pem");
+    let (strange_cert, strange_key) = (stranger.file("cert.pem"), stranger.file("key.pem"));
+    let plain = format!("zks://{}", member.address);
+    let unsecured = format!("zk://127.0.0.1:{port}");
+    let named = |name| [&tls[..], &["--tls-server-name", name]].concat();
+    for (target, args, code, expected) in [
+        (&secure, vec!["--ca", &strange_ca, "--cert", &cert, "--key", &key], 5, "--ca FILE"),
+        (&secure, named("elsewhere.test"), 5, "--tls-server-name NAME"),
+        (&secure, named("zk.test"), 0, ""),
+        (&secure, vec!["--ca", &ca], 5, "--cert FILE"),
+        (&secure, vec!["--ca", &ca, "--cert", &strange_cert, "--key", &strange_key], 5, "--cert FILE"),
+        (&secure, vec!["--ca", "missing.pem"], 1, "cannot read missing.pem (--ca)"),
+        (&secure, vec!["--ca", &ca, "--cert", &cert], 1, "--key"),
+        (
+            &secure,
+            vec!["--ca", &ca, "--cert", &cert, "--key", &strange_key],
+            1,
+            "is the key this certificate's?",
+        ),
+        (&plain, tls.to_vec(), 5, "zk://"),
+        (&unsecured, vec![], 5, "zks://"),
+        (&unsecured, vec!["--ca", &ca], 1, "zks://"),
+    ] {
+        for (number, command) in
+            [&["clean"][..], &["run", "--duration", "1s", "--warmup", "0s"]].iter().enumerate()
+        {
+            if code == 0 && number == 1 {
+                continue;
+            }
+            let output = with(&[*command, &["--target", target.as_str()]].concat(), &args);
+            let error = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(code), "{command:?} {target} {args:?}: {error}");
+            assert!(error.contains(expected), "{command:?} {target} {args:?}: {error}");
+            assert!(!error.contains("PRIVATE KEY-----\n"), "{error}");
+        }
+    }
+}
