@@ -11,7 +11,8 @@
 //! server cannot open a record before it has all of it (RFC 8446, 5.2). The clock is read after the sealing, so the
 //! cost of that is part of the wait, not of the service; opening comes after the clock reading of *done*.
 //!
-//! rustls makes a buffer for each record, sealed or opened; there is none per op beyond that when several share one.
+//! rustls's buffered interface allocates for each record that it seals or opens, and so once per op where a member
+//! answers every op with a record of its own. Nothing else here does once the buffers have grown.
 
 use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
