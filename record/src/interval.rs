@@ -259,6 +259,24 @@ pub struct WatchLine {
     pub dropped: u64,
     /// received − acknowledged, nanoseconds, signed: negative where the event overtook the writer's own reply.
     pub after_ack_ns: Quantiles,
+    /// How the writes reached their watchers.
+    pub fan_out: FanOutSummary,
+}
+
+/// How writes reached the watchers of their node: over acknowledged writes intended in the measured window, each
+/// counted when its last watcher was told, or when it was given up.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FanOutSummary {
+    /// Writes that reached every watcher of their node. The ranks are over these alone.
+    pub complete: u64,
+    /// Writes that did not: an event was lost or merged, its watch had gone, or it came more than 30 s late.
+    pub incomplete: u64,
+    /// received − intended of each write's first delivery.
+    pub first_ns: Quantiles,
+    /// received − intended of each write's median delivery: of w the ⌈w ÷ 2⌉-th.
+    pub median_ns: Quantiles,
+    /// received − intended of each write's last delivery.
+    pub last_ns: Quantiles,
 }
 
 /// Which keys one stream used in the measured window, as measured.

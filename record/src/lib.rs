@@ -28,8 +28,8 @@ mod writer;
 
 pub use event::{Event, EventKind, Phase, SessionChange, StopReason};
 pub use interval::{
-    GeneratorLine, IntervalLine, KeysLine, OpLine, OpPhase, StreamCounts, StreamLine, ValueBytes, WatchLine,
-    WorkerUse,
+    FanOutSummary, GeneratorLine, IntervalLine, KeysLine, OpLine, OpPhase, StreamCounts, StreamLine,
+    ValueBytes, WatchLine, WorkerUse,
 };
 pub use manifest::{
     Environment, LoopKind, Manifest, MemberInfo, OpInfo, PhasePlan, StreamInfo, TargetInfo, Tool, WallStart,

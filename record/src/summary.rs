@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{LoopKind, Quantiles, ValueBytes};
+use crate::{FanOutSummary, LoopKind, Quantiles, ValueBytes};
 
 /// The summary of a run. Durations are integer nanoseconds, names end in `_ns`; rates are per second.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -265,6 +265,8 @@ pub struct WatchSummary {
     pub dropped: u64,
     /// received − acknowledged, signed.
     pub after_ack_ns: Quantiles,
+    /// How the writes reached their watchers.
+    pub fan_out: FanOutSummary,
 }
 
 /// A gate and what became of it.

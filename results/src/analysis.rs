@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use quorumeter_record::{
-    InFlightAtSend, KeyDistribution, KeysLine, LoopKind, Manifest, OpSummary, Phase, Quantiles, ReadError,
-    RecordReader, StreamInfo, StreamSummary, Summary, Verdict, WatchSummary,
+    FanOutSummary, InFlightAtSend, KeyDistribution, KeysLine, LoopKind, Manifest, OpSummary, Phase,
+    Quantiles, ReadError, RecordReader, StreamInfo, StreamSummary, Summary, Verdict, WatchSummary,
 };
 
 use crate::accounting::{self, Accounts};
@@ -237,6 +237,8 @@ fn watches(manifest: &Manifest, tally: &Tally, latencies: &Latencies) -> BTreeMa
         let watch = stream.watch.as_ref()?;
         let sums = tally.watches.get(&stream.name).copied().unwrap_or_default();
         let delivery = latencies.ops.get(&(stream.name.clone(), WATCH_DELIVERY.to_owned()));
+        let [first_ns, median_ns, last_ns] = delivery.map(OpLatencies::ranks).unwrap_or_default();
+        let (complete, incomplete) = (sums.complete, sums.incomplete);
         let summary = WatchSummary {
             kind: watch.kind.clone(),
             paths: watch.paths,
@@ -250,6 +252,7 @@ fn watches(manifest: &Manifest, tally: &Tally, latencies: &Latencies) -> BTreeMa
             interrupted: sums.interrupted,
             dropped: sums.dropped,
             after_ack_ns: delivery.map(OpLatencies::after_ack).unwrap_or_default(),
+            fan_out: FanOutSummary { complete, incomplete, first_ns, median_ns, last_ns },
         };
         Some((stream.name.clone(), summary))
     };

@@ -85,6 +85,7 @@ pub(crate) fn watch_line(interval: u32, during: Phase, stream: &str) -> WatchLin
         interrupted: 0,
         dropped: 0,
         after_ack_ns: Quantiles::default(),
+        fan_out: FanOutSummary::default(),
     }
 }
 
@@ -220,6 +221,13 @@ pub(crate) fn summary() -> Summary {
         interrupted: 0,
         dropped: 0,
         after_ack_ns: Quantiles { min: Some(-50_000), ..quantiles(10_000) },
+        fan_out: FanOutSummary {
+            complete: 4_990,
+            incomplete: 10,
+            first_ns: quantiles(4_990),
+            median_ns: quantiles(4_990),
+            last_ns: quantiles(4_990),
+        },
     };
     Summary {
         schema: Summary::SCHEMA.to_owned(),

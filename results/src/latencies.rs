@@ -33,6 +33,9 @@ pub(crate) struct OpLatencies {
     shed: Part,
     after_ack: Part,
     before_ack: Part,
+    first: Part,
+    median: Part,
+    last: Part,
 }
 
 /// Response times in one interval.
@@ -93,6 +96,9 @@ impl Latencies {
                     "shed.response" => &mut op.shed,
                     "ok.after_ack" => &mut op.after_ack,
                     "ok.before_ack" => &mut op.before_ack,
+                    "ok.first" => &mut op.first,
+                    "ok.median" => &mut op.median,
+                    "ok.last" => &mut op.last,
                     _ => return Ok(()),
                 }
             }
@@ -146,6 +152,11 @@ impl OpLatencies {
             (Some(after), None) => Quantiles::from_histogram(after),
             (None, Some(before)) => Quantiles::from_signed(&new_duration_histogram(), before),
         }
+    }
+
+    /// received − intended of the first, the median and the last watch event of each write.
+    pub(crate) fn ranks(&self) -> [Quantiles; 3] {
+        [&self.first, &self.median, &self.last].map(Part::quantiles)
     }
 }
 

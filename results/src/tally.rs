@@ -121,6 +121,9 @@ pub(crate) struct WatchTally {
     pub(crate) duplicate: u64,
     pub(crate) interrupted: u64,
     pub(crate) dropped: u64,
+    /// Writes that reached every watcher, and that did not.
+    pub(crate) complete: u64,
+    pub(crate) incomplete: u64,
 }
 
 /// One interval of the measured window.
@@ -280,6 +283,8 @@ impl Tally {
         watch.duplicate += line.duplicate;
         watch.interrupted += line.interrupted;
         watch.dropped += line.dropped;
+        watch.complete += line.fan_out.complete;
+        watch.incomplete += line.fan_out.incomplete;
     }
 
     /// Notes the interval that a line is of. The lines of one interval stand together.

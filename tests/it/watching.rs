@@ -1,7 +1,7 @@
 //! Watches, counted against a server that loses, doubles and merges events on purpose.
 
 use quorumeter_ensemble::scripted::{Action, Step, Trigger};
-use quorumeter_record::WatchSummary;
+use quorumeter_record::{FanOutSummary, Quantiles, WatchSummary};
 use quorumeter_zk::OpCode;
 
 use crate::support::{Measured, measure, scripted};
@@ -23,6 +23,18 @@ fn watches(measured: &Measured) -> &WatchSummary {
     &measured.summary().watches["w"]
 }
 
+/// First, median and last, each of as many writes as reached all of their watchers.
+fn fan_out(watch: &WatchSummary) -> (u64, u64) {
+    let FanOutSummary { complete, incomplete, first_ns, median_ns, last_ns } = &watch.fan_out;
+    let ranks = [first_ns, median_ns, last_ns];
+    assert_eq!(ranks.map(|times| times.count), [*complete; 3], "{watch:?}");
+    for statistic in ["min", "p50", "p90", "max"] {
+        let in_order = ranks.map(|times: &Quantiles| times.get(statistic));
+        assert!(in_order.is_sorted(), "{statistic}: {watch:?}");
+    }
+    (*complete, *incomplete)
+}
+
 #[test]
 fn every_write_reaches_every_persistent_watcher() {
     let server = scripted(Vec::new());
@@ -34,6 +46,35 @@ fn every_write_reaches_every_persistent_watcher() {
     // Delivered after it was sent, and measured from the intended time.
     assert!(delivery.response_ns.p50 >= delivery.service_ns.p50, "{delivery:?}");
     assert_eq!(w.after_ack_ns.count, 300);
+    // Three deliveries of each write: one is its first, one its median, one its last.
+    assert_eq!(fan_out(w), (100, 0));
+    assert_eq!(
+        (w.fan_out.first_ns.min, w.fan_out.last_ns.max),
+        (delivery.response_ns.min, delivery.response_ns.max)
+    );
+    assert!(
+        w.fan_out.last_ns.p90.is_some() && w.fan_out.last_ns.p95.is_none(),
+        "10 samples beyond a quantile"
+    );
+}
+
+/// Sessions, watchers and paths that are no multiples of each other, and writers of which two share a path.
+#[test]
+fn writers_watchers_and_paths_multiply() {
+    let server = scripted(Vec::new());
+    let workload = "phases = { warmup = \"0s\", measure = \"1s\" }\n[dataset]\nnodes = 7\n\
+         [[stream]]\nname = \"a\"\nsessions = 3\nrate = \"140/s\"\narrival = \"constant\"\nkeys = \"sequential\"\nmix = { write = 1 }\n\
+         [[stream]]\nname = \"b\"\nsessions = 1\nrate = \"20/s\"\narrival = \"constant\"\nmix = { \"multi(7)\" = 1 }\n\
+         [[stream]]\nname = \"w\"\nsessions = 5\nwatch = { kind = \"persistent\", watchers = 4 }\n\
+         [[stream]]\nname = \"half\"\nsessions = 2\nwatch = { kind = \"persistent\", watchers = 1, paths = 3 }\n";
+    let measured = measure(server.address(), workload);
+    let w = watches(&measured);
+    // 140 writes of one node and 20 of seven: 280 changes, four watchers of each.
+    assert_eq!((w.events, w.matched, w.lost, w.duplicate), (4 * 280, 4 * 280, 0, 0), "{w:?}");
+    assert_eq!(fan_out(w), (280, 0));
+    let half = &measured.summary().watches["half"];
+    assert_eq!(fan_out(half), (half.events, 0), "with one watcher an event is a write");
+    assert_eq!(half.fan_out.first_ns, half.fan_out.last_ns);
 }
 
 #[test]
@@ -45,6 +86,8 @@ fn events_that_never_come_are_lost_and_second_ones_duplicates() {
     // Per watcher lost and duplicate events offset each other; the three of them cannot hide more than two.
     assert_eq!(w.events, 297, "{w:?}");
     assert_eq!(w.lost as i64 - w.duplicate as i64, 3, "{w:?}");
+    // Five events were lost: of write 20 all three, of write 21 two. The second ones make no write complete.
+    assert_eq!(fan_out(w), (98, 2));
     let delivery = &measured.summary().ops["w.watch_delivery"];
     assert_eq!(delivery.unknown, w.lost);
     assert_eq!(delivery.response_ns.censored, w.lost, "a lost event is a lower bound");
@@ -58,6 +101,10 @@ fn a_one_shot_watch_merges_what_comes_before_it_is_set_again() {
     // Every write either fires or is merged, for each of the three watchers.
     assert_eq!(w.events + w.merged, 300, "{w:?}");
     assert_eq!((w.lost, w.duplicate, w.unmatched), (0, 0, 0), "{w:?}");
+    // A write that is merged for one of them has no last delivery.
+    let (complete, incomplete) = fan_out(w);
+    assert_eq!(complete + incomplete, 100, "{w:?}");
+    assert!(incomplete <= w.merged && 3 * complete <= w.events, "{w:?}");
 }
 
 /// A one-shot watch whose event is lost stays set for ever: all later writes are merged into the one that is owed.
@@ -70,6 +117,8 @@ fn a_lost_one_shot_event_is_found_at_the_end() {
     assert_eq!(w.events + w.merged + w.lost, 300, "{w:?}");
     // Write 50 was lost for one watcher, and with it the 50 behind it were merged.
     assert!(w.merged >= 50, "{w:?}");
+    let (complete, incomplete) = fan_out(w);
+    assert!(complete <= 49 && complete + incomplete == 100, "{w:?}");
 }
 
 /// Before 3.9 events carry no transaction id; the replies to the writes do.
@@ -82,6 +131,9 @@ fn events_without_an_id_find_their_write() {
         let w = watches(&measured);
         assert_eq!(w.events + w.merged, 300, "{kind}: {w:?}");
         assert_eq!((w.matched, w.unmatched), (w.events, 0), "{kind}: {w:?}");
+        let (complete, incomplete) = fan_out(w);
+        assert_eq!(complete + incomplete, 100, "{kind}: {w:?}");
+        assert!(kind == "one-shot" || complete == 100, "{kind}: {w:?}");
         let delivery = &measured.summary().ops["w.watch_delivery"];
         assert!(delivery.service_ns.max < Some(500_000_000), "{kind}: {delivery:?}");
     }

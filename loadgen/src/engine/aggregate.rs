@@ -11,8 +11,10 @@ use quorumeter_record::{
     StreamLine, WatchLine, WorkerUse, WriteError, new_duration_histogram,
 };
 
-use super::buffer::{IntervalBuffer, OpSlot, add, record, record_in};
-use super::join::{AfterAck, Join};
+use super::buffer::{IntervalBuffer, OpSlot, add};
+use super::deliveries::Deliveries;
+use super::fan_out::{FanOuts, Watching};
+use super::join::Join;
 use super::worker::WorkerReport;
 use crate::plan::Workload;
 
@@ -53,9 +55,9 @@ pub(super) struct Aggregator {
     open: BTreeMap<u32, (usize, Box<IntervalBuffer>)>,
     delivered: Vec<u32>,
     join: Join,
-    /// By stream: deliveries of this interval by phase, and how they lie to the acknowledgements.
-    deliveries: Vec<([OpSlot; 2], AfterAck)>,
-    unmatched: Vec<u64>,
+    fan_outs: FanOuts,
+    /// By stream: deliveries of this interval; `None` of streams that do not watch.
+    deliveries: Vec<Option<Deliveries>>,
     key_counts: Vec<Vec<u32>>,
     error: Option<WriteError>,
     all: Histogram<u64>,
@@ -71,7 +73,9 @@ impl Aggregator {
         back: Vec<Sender<Box<IntervalBuffer>>>,
     ) -> Aggregator {
         let streams = workload.streams.len();
+        let deliveries = workload.streams.iter().map(|s| s.watch().map(|_| Deliveries::new())).collect();
         Aggregator {
+            fan_outs: FanOuts::new(watching(&workload)),
             workload,
             record,
             live,
@@ -82,8 +86,7 @@ impl Aggregator {
             back,
             open: BTreeMap::new(),
             join: Join::default(),
-            deliveries: (0..streams).map(|_| (Default::default(), AfterAck::new())).collect(),
-            unmatched: vec![0; streams],
+            deliveries,
             key_counts: vec![Vec::new(); streams],
             error: None,
             all: new_duration_histogram(),
@@ -187,11 +190,7 @@ impl Aggregator {
             self.note(result);
         }
         (self.live)(&lines);
-        for (slots, after_ack) in &mut self.deliveries {
-            *slots = Default::default();
-            after_ack.reset();
-        }
-        self.unmatched.fill(0);
+        self.deliveries.iter_mut().flatten().for_each(Deliveries::reset);
     }
 
     /// Finds the writes of the watchers' events.
@@ -201,27 +200,21 @@ impl Aggregator {
         }
         let joined = self.join.take(&buffer.writes, &buffer.notices, buffer.end_ns, last);
         for delivery in &joined.deliveries {
-            let (slots, after_ack) = &mut self.deliveries[usize::from(delivery.stream)];
-            let slot = &mut slots[delivery.write.phase as usize];
-            let response_ns = delivery.received_ns.saturating_sub(delivery.write.intended_ns);
-            if delivery.lost {
-                slot.unknown += 1;
-                record_in(&mut slot.of_unknown, response_ns);
-                continue;
-            }
-            slot.ok += 1;
-            let times = slot.ok_times();
-            record(&mut times.wait, delivery.write.sent_ns - delivery.write.intended_ns);
-            record(&mut times.service, delivery.received_ns.saturating_sub(delivery.write.sent_ns));
-            record(&mut times.response, response_ns);
-            if delivery.write.phase == OpPhase::Measure {
-                after_ack.record(delivery);
-            }
+            self.deliveries_to(delivery.stream, |to| to.record(delivery));
         }
         for stream in joined.unmatched {
-            self.unmatched[usize::from(stream)] += 1;
+            self.deliveries_to(stream, |to| to.unmatched += 1);
+        }
+        for fan_out in self.fan_outs.take(&buffer.writes, &joined.deliveries, buffer.end_ns, last) {
+            self.deliveries_to(fan_out.stream, |to| to.record_fan_out(&fan_out));
         }
         joined.dropped
+    }
+
+    fn deliveries_to(&mut self, stream: u16, note: impl FnOnce(&mut Deliveries)) {
+        if let Some(deliveries) = &mut self.deliveries[usize::from(stream)] {
+            note(deliveries);
+        }
     }
 
     /// What each worker used, in their order, whoever delivered first; nothing for one that had ended before.
@@ -251,11 +244,10 @@ impl Aggregator {
                     }
                 }
             }
-            if stream.watch().is_some() {
-                let (slots, after_ack) =
-                    std::mem::replace(&mut self.deliveries[number], (Default::default(), AfterAck::new()));
+            // Lent to the lines, which are made with what the aggregator keeps for that.
+            if let Some(deliveries) = self.deliveries[number].take() {
                 for phase in OpPhase::ALL {
-                    let slot = &slots[phase as usize];
+                    let slot = &deliveries.slots[phase as usize];
                     if phase == own_phase || !is_empty(slot) {
                         let line = self.op_line(buffer, &stream.name, WATCH_DELIVERY, phase, slot);
                         lines.push(IntervalLine::Op(line));
@@ -269,16 +261,17 @@ impl Aggregator {
                     stream: stream.name.clone(),
                     armed: recorded.watch.armed,
                     events: recorded.watch.events,
-                    matched: slots.iter().map(|s| s.ok).sum(),
-                    unmatched: self.unmatched[number],
+                    matched: deliveries.slots.iter().map(|s| s.ok).sum(),
+                    unmatched: deliveries.unmatched,
                     merged: recorded.watch.merged,
                     lost: recorded.watch.lost,
                     duplicate: recorded.watch.duplicate,
                     interrupted: recorded.watch.interrupted,
                     dropped: buffer.rows_dropped + dropped,
-                    after_ack_ns: Quantiles::from_signed(&after_ack.after, &after_ack.before),
+                    after_ack_ns: deliveries.after_ack_ns(),
+                    fan_out: deliveries.fan_out(),
                 }));
-                self.deliveries[number] = (slots, after_ack);
+                self.deliveries[number] = Some(deliveries);
             }
             lines.push(IntervalLine::Stream(StreamLine {
                 interval: buffer.number,
@@ -370,17 +363,10 @@ impl Aggregator {
                 let tag = format!("{}.{}", stream.name, op.kind);
                 write_slot(&mut record, &tag, buffer, &slots[measure], &mut self.all);
             }
-            if stream.watch().is_some() {
-                let (slots, after_ack) = &self.deliveries[number];
+            if let Some(deliveries) = &self.deliveries[number] {
                 let tag = format!("{}.{WATCH_DELIVERY}", stream.name);
-                write_slot(&mut record, &tag, buffer, &slots[measure], &mut self.all);
-                for (name, histogram) in [("after_ack", &after_ack.after), ("before_ack", &after_ack.before)]
-                {
-                    if !histogram.is_empty() {
-                        let tag = format!("{tag}.ok.{name}");
-                        record.histogram(&tag, buffer.start_ns, buffer.end_ns, histogram);
-                    }
-                }
+                write_slot(&mut record, &tag, buffer, &deliveries.slots[measure], &mut self.all);
+                deliveries.write_histograms(&mut record, &tag, buffer);
             }
         }
         if !buffer.lag[measure].is_empty() {
@@ -409,6 +395,16 @@ impl Aggregator {
 
 /// Name of the op that watch streams have.
 pub(super) const WATCH_DELIVERY: &str = "watch_delivery";
+
+/// The streams of watchers.
+fn watching(workload: &Workload) -> Vec<Watching> {
+    let streams = (0..).zip(&workload.streams);
+    streams
+        .filter_map(|(stream, s)| {
+            s.watch().map(|watch| Watching { stream, nodes: watch.paths, watchers: watch.watchers })
+        })
+        .collect()
+}
 
 fn is_empty(slot: &OpSlot) -> bool {
     slot.ok + slot.unknown + slot.shed == 0 && slot.failed.is_empty()

@@ -7,10 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use hdrhistogram::Histogram;
-use quorumeter_record::{OpPhase, new_duration_histogram};
-
-use super::buffer::record;
+use quorumeter_record::OpPhase;
 
 /// An acknowledged write of a watched node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +54,7 @@ impl NoticeRow {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Delivery {
     pub(super) stream: u16,
+    pub(super) session: u32,
     pub(super) write: WriteRow,
     pub(super) received_ns: u64,
     pub(super) lost: bool,
@@ -122,6 +120,7 @@ impl Join {
             match self.find(&notice, now_ns, last) {
                 Found::Write(write) => joined.deliveries.push(Delivery {
                     stream: notice.stream,
+                    session: notice.session,
                     write,
                     received_ns: if notice.lost { now_ns.max(write.acked_ns) } else { notice.received_ns },
                     lost: notice.lost,
@@ -185,32 +184,6 @@ enum Found {
     Write(WriteRow),
     Not,
     NotYet,
-}
-
-/// received − acknowledged of a watch stream's deliveries: what came after, and what came before (negated).
-pub(super) struct AfterAck {
-    pub(super) after: Histogram<u64>,
-    pub(super) before: Histogram<u64>,
-}
-
-impl AfterAck {
-    pub(super) fn new() -> AfterAck {
-        AfterAck { after: new_duration_histogram(), before: new_duration_histogram() }
-    }
-
-    pub(super) fn record(&mut self, delivery: &Delivery) {
-        let (received_ns, acked_ns) = (delivery.received_ns, delivery.write.acked_ns);
-        if received_ns >= acked_ns {
-            record(&mut self.after, received_ns - acked_ns);
-        } else {
-            record(&mut self.before, acked_ns - received_ns);
-        }
-    }
-
-    pub(super) fn reset(&mut self) {
-        self.after.reset();
-        self.before.reset();
-    }
 }
 
 #[cfg(test)]
@@ -311,15 +284,5 @@ mod tests {
         join.take(&[], &[], 100 * S, false);
         assert_eq!(join.order.len(), 0);
         assert_eq!(join.writes.values().map(BTreeMap::len).sum::<usize>(), 1000, "the last of each key");
-    }
-
-    #[test]
-    fn before_and_after_are_told_apart() {
-        let mut times = AfterAck::new();
-        let delivery =
-            |received_ns| Delivery { stream: 0, write: write(1, 1, 100), received_ns, lost: false };
-        times.record(&delivery(115));
-        times.record(&delivery(103));
-        assert_eq!((times.after.max(), times.before.max()), (5, 7));
     }
 }

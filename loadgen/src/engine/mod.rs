@@ -23,6 +23,8 @@
 
 mod aggregate;
 mod buffer;
+mod deliveries;
+mod fan_out;
 mod join;
 mod link;
 mod ops;

@@ -367,6 +367,7 @@ fn watches_are_summed_over_the_window_and_the_drain() {
             matched: 98,
             unmatched: 2,
             lost: u64::from(i == 3),
+            fan_out: FanOutSummary { complete: 49, incomplete: 1, ..FanOutSummary::default() },
             ..watch_line(i, during, "watchers")
         }));
     }
@@ -377,6 +378,9 @@ fn watches_are_summed_over_the_window_and_the_drain() {
     // 60 events after the acknowledgement, 40 before it.
     run.histograms.push((tag("after_ack"), 1, histogram((1..=60).map(|i| i * 10))));
     run.histograms.push((tag("before_ack"), 1, histogram(1..=40)));
+    for (rank, times) in [("first", 1), ("median", 2), ("last", 3)] {
+        run.histograms.push((tag(rank), 1, histogram((0..147).map(|_| times * MS))));
+    }
     let summary = run.analyse().summary;
     let watch = &summary.watches["watchers"];
     assert_eq!((watch.events, watch.matched, watch.unmatched, watch.lost), (300, 294, 6, 1));
@@ -387,6 +391,11 @@ fn watches_are_summed_over_the_window_and_the_drain() {
         (after_ack.min, after_ack.p50, after_ack.p90, after_ack.max),
         (Some(-40), Some(100), Some(500), Some(600))
     );
+    let fan_out = &watch.fan_out;
+    assert_eq!((fan_out.complete, fan_out.incomplete), (147, 3));
+    for (rank, times) in [(&fan_out.first_ns, 1), (&fan_out.median_ns, 2), (&fan_out.last_ns, 3)] {
+        assert_eq!((rank.count, rank.max.unwrap() / MS as i64), (147, times));
+    }
     assert_eq!(summary.ops["watchers.watch_delivery"].rate, 49.0);
     assert_eq!(summary.streams["watchers"].rate, 49.0);
     // Watches are nobody's requests, and no loop of the run.

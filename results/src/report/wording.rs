@@ -2,7 +2,7 @@
 
 use quorumeter_record::{
     Accounting, GateOutcome, GeneratorVerdict, LoopKind, Manifest, OpSummary, Quantiles, StreamInfo, Summary,
-    TargetInfo, Verdict,
+    TargetInfo, Verdict, WatchSummary,
 };
 
 use crate::figures::{bytes, count, counted, decimal, duration, percent, rate, span, statistic};
@@ -166,6 +166,7 @@ pub(super) fn findings(analysis: &Analysis) -> Vec<Fact> {
     facts.extend(backlogs(summary));
     facts.extend(failed(summary));
     facts.extend(watches(summary));
+    facts.extend(writers(summary));
     facts.extend(analysis.sessions.iter().map(|(name, counts)| ("Sessions", sessions(name, counts))));
     facts.extend(accounting(&summary.accounting).map(|text| ("Accounting", text)));
     facts.extend(littles_law(summary).map(|text| ("Little's law", text)));
@@ -283,8 +284,41 @@ fn watches(summary: &Summary) -> impl Iterator<Item = Fact> {
                 format!("received after the writer's own acknowledgement: {quantiles} (negative: before it)"),
             )
         });
-        [("Watches", events)].into_iter().chain(after_ack)
+        [("Watches", events)].into_iter().chain(after_ack).chain(fan_out(watch))
     })
+}
+
+/// How a write reached the watchers of its node, rank by rank.
+fn fan_out(watch: &WatchSummary) -> Option<Fact> {
+    let fan_out = &watch.fan_out;
+    if fan_out.complete + fan_out.incomplete == 0 {
+        return None;
+    }
+    let told = format!(
+        "every watcher was told of {}, not every one of {} more",
+        counted(fan_out.complete, "write"),
+        count(fan_out.incomplete)
+    );
+    if fan_out.complete == 0 {
+        return Some(("", told));
+    }
+    let ranks = [("first", &fan_out.first_ns), ("median", &fan_out.median_ns), ("last", &fan_out.last_ns)]
+        .map(|(name, times)| format!("{name} {}", quantiles(times, &["p50", "p90", "p99", "max"])));
+    let text = format!("{told}; from a write's intended time on: {}", ranks.join("; "));
+    Some(("", text))
+}
+
+/// Where the writers' own latency stands, which the watchers may have made worse.
+fn writers(summary: &Summary) -> Option<Fact> {
+    let changes = |op: &str| matches!(op, "write" | "write_cas") || op.starts_with("multi(");
+    let keys: Vec<&str> = summary
+        .ops
+        .keys()
+        .filter(|key| key.split_once('.').is_some_and(|(_, op)| changes(op)))
+        .map(String::as_str)
+        .collect();
+    (!summary.watches.is_empty() && !keys.is_empty())
+        .then(|| ("", format!("what the watchers cost the writers is in the latency of {}", keys.join(", "))))
 }
 
 fn quantiles(quantiles: &Quantiles, names: &[&str]) -> String {
