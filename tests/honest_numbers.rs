@@ -102,7 +102,11 @@ fn a_stall_shows_in_response_time() {
         let accounting = measured.summary().accounting;
         // Nothing is scheduled twice or skipped.
         assert_eq!((accounting.scheduled, accounting.sent, accounting.ok), (10_000, 10_000, 10_000));
-        assert!(accounting.balanced && measured.summary().littles_law.holds == Some(true), "{:?}", measured.summary());
+        assert!(
+            accounting.balanced && measured.summary().littles_law.holds == Some(true),
+            "{:?}",
+            measured.summary()
+        );
         for (name, ms) in [("p95", 500), ("p99", 900), ("p999", 990), ("max", 1000)] {
             assert_near(measured, &read.response_ns, name, ms);
         }

@@ -3,6 +3,10 @@
 //! Replies come in the order of the requests, so what is in flight is a queue. The queue also knows how far into
 //! the output each op reaches, which tells, after every write, whose last byte has gone.
 
+mod replies;
+mod sealed;
+mod templates;
+
 use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
@@ -10,15 +14,15 @@ use std::sync::Arc;
 
 use quorumeter_zk::event::{EventType, WatchedEvent};
 use quorumeter_zk::frame::{self, Front};
-use quorumeter_zk::jute::Reader;
-use quorumeter_zk::multi::{MultiOp, MultiResult};
+use quorumeter_zk::multi::MultiOp;
 use quorumeter_zk::op::xid;
 use quorumeter_zk::reply::ReplyHeader;
-use quorumeter_zk::request::{Request, create_mode, watch_mode};
-use quorumeter_zk::template::{DataTemplate, PathPattern, Template};
-use quorumeter_zk::{Acl, ErrorCode, OpCode, Stat};
+use quorumeter_zk::request::Request;
+use quorumeter_zk::{ErrorCode, OpCode};
 
-use super::layout::{Dataset, Layout};
+pub use self::templates::Templates;
+
+use self::replies::{data_version, is_write, protocol, read_record, shape};
 use super::outcome;
 use crate::clock::Clock;
 use crate::operation::{Created, Operation, Value};
@@ -26,64 +30,12 @@ use crate::session::{Completion, Connection, ConnectionError, Identity, Outcome,
 use crate::socket::Socket;
 use crate::stream::Stream;
 
-mod sealed;
-
 /// The longest reply that is taken, bytes. Servers limit requests, not replies: a long list may be larger than
 /// `jute.maxbuffer`.
 pub const MAX_REPLY: usize = 64 << 20;
 
 /// Bytes of the input buffer at first, and up to which it doubles when reads fill it.
 const INPUT_BYTES: (usize, usize) = (4 << 10, 256 << 10);
-
-/// The requests of one stream, encoded once.
-#[derive(Debug)]
-pub struct Templates {
-    dataset: Dataset,
-    node: PathPattern,
-    read: Template,
-    read_and_watch: Template,
-    watch_always: Template,
-    exists: Template,
-    list: Template,
-    write: DataTemplate,
-    sync: Template,
-    create: DataTemplate,
-    create_ephemeral: DataTemplate,
-    create_sequential: DataTemplate,
-    delete: Template,
-    delete_ephemeral: Template,
-    delete_sequential: Template,
-}
-
-impl Templates {
-    /// The requests of stream number `stream`.
-    pub fn new(layout: &Layout, stream: usize, acl: &[Acl<'_>]) -> Templates {
-        let node = layout.node_pattern();
-        let parent = layout.parent_pattern();
-        let created = layout.created_pattern(stream);
-        let ephemeral = layout.ephemeral_pattern(stream);
-        let sequential = layout.sequential_pattern(stream);
-        let sequential_stem = PathPattern::below(&layout.sequential_parent(stream), "/n-");
-        let create = |path, flags| DataTemplate::create(OpCode::CREATE, path, acl, flags);
-        Templates {
-            dataset: layout.dataset,
-            read: Template::flagged(OpCode::GET_DATA, &node, false),
-            read_and_watch: Template::flagged(OpCode::GET_DATA, &node, true),
-            watch_always: Template::numbered(OpCode::ADD_WATCH, &node, watch_mode::PERSISTENT),
-            exists: Template::flagged(OpCode::EXISTS, &node, false),
-            list: Template::flagged(OpCode::GET_CHILDREN2, &parent, false),
-            write: DataTemplate::set_data(&node),
-            sync: Template::plain(OpCode::SYNC, &node),
-            create: create(&created, create_mode::PERSISTENT),
-            create_ephemeral: create(&ephemeral, create_mode::EPHEMERAL),
-            create_sequential: create(&sequential_stem, create_mode::PERSISTENT_SEQUENTIAL),
-            delete: Template::numbered(OpCode::DELETE, &created, -1),
-            delete_ephemeral: Template::numbered(OpCode::DELETE, &ephemeral, -1),
-            delete_sequential: Template::numbered(OpCode::DELETE, &sequential, -1),
-            node,
-        }
-    }
-}
 
 /// One op in the queue.
 struct Pending<T> {
@@ -583,119 +535,4 @@ impl<T: Copy> Connection<T> for ZooKeeperConnection<T> {
 #[inline]
 fn piece(values: &[u8], value: Value) -> &[u8] {
     &values[value.offset as usize..][..value.len as usize]
-}
-
-fn is_write(op: Operation) -> bool {
-    match op {
-        Operation::Read { .. }
-        | Operation::ReadFresh { .. }
-        | Operation::ReadStrongest { .. }
-        | Operation::Exists { .. }
-        | Operation::List { .. }
-        | Operation::Sync { .. }
-        | Operation::WatchOnce { .. }
-        | Operation::WatchAlways { .. } => false,
-        Operation::Write { .. }
-        | Operation::WriteCas { .. }
-        | Operation::Create { .. }
-        | Operation::CreateSequential { .. }
-        | Operation::CreateEphemeral { .. }
-        | Operation::Delete { .. }
-        | Operation::Multi { .. } => true,
-    }
-}
-
-/// Checks that the record has the shape of this op's, and takes from it what the engine wants to know. A record
-/// is not decoded further than that.
-#[inline]
-fn read_record(op: Operation, record: &[u8], completion: &mut Completion) -> Result<(), ConnectionError> {
-    match op {
-        Operation::Read { .. } | Operation::ReadFresh { .. } | Operation::ReadStrongest { .. } => {
-            let (len, stat) = data_and_stat(record).ok_or_else(|| shape("getData"))?;
-            completion.value_bytes = Some(len as u32);
-            completion.version = Stat::peek_version(&record[stat..]).unwrap_or(-1);
-        }
-        Operation::WatchOnce { .. } | Operation::WatchAlways { .. } => {
-            completion.version = data_version(record).ok_or_else(|| shape("getData"))?;
-        }
-        Operation::Exists { .. } => {
-            if record.len() != Stat::LEN {
-                return Err(shape("exists"));
-            }
-        }
-        Operation::Write { value, .. } | Operation::WriteCas { value, .. } => {
-            if record.len() != Stat::LEN {
-                return Err(shape("setData"));
-            }
-            completion.value_bytes = Some(value.len);
-        }
-        Operation::List { .. } => {
-            if record.len() < 4 + Stat::LEN {
-                return Err(shape("getChildren2"));
-            }
-        }
-        Operation::Create { value, .. } | Operation::CreateEphemeral { value, .. } => {
-            string(record).ok_or_else(|| shape("create"))?;
-            completion.value_bytes = Some(value.len);
-        }
-        Operation::CreateSequential { value } => {
-            let path = string(record).ok_or_else(|| shape("create"))?;
-            completion.number = Some(sequence_number(path).ok_or_else(|| shape("sequential create"))?);
-            completion.value_bytes = Some(value.len);
-        }
-        Operation::Delete { .. } => {
-            if !record.is_empty() {
-                return Err(shape("delete"));
-            }
-        }
-        Operation::Sync { .. } => {
-            string(record).ok_or_else(|| shape("sync"))?;
-        }
-        Operation::Multi { count, value, .. } => {
-            let mut input = Reader::new(record);
-            let results = MultiResult::decode_list(&mut input).map_err(|e| protocol(&e))?;
-            if results.len() != usize::from(count) || !input.is_empty() {
-                return Err(shape("multi"));
-            }
-            match MultiResult::failure(&results) {
-                Some(code) => completion.outcome = outcome::of_write(code),
-                None => completion.value_bytes = Some(value.len),
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Length of the data, and where the stat starts, in the record of getData.
-#[inline]
-fn data_and_stat(record: &[u8]) -> Option<(usize, usize)> {
-    let (prefix, rest) = record.split_first_chunk::<4>()?;
-    let len = usize::try_from(i32::from_be_bytes(*prefix).max(0)).ok()?;
-    (rest.len() == len + Stat::LEN).then_some((len, 4 + len))
-}
-
-fn data_version(record: &[u8]) -> Option<i32> {
-    let (_, stat) = data_and_stat(record)?;
-    Stat::peek_version(&record[stat..])
-}
-
-/// The bytes of a record that is one string.
-#[inline]
-fn string(record: &[u8]) -> Option<&[u8]> {
-    let (prefix, rest) = record.split_first_chunk::<4>()?;
-    (usize::try_from(i32::from_be_bytes(*prefix)).ok()? == rest.len()).then_some(rest)
-}
-
-/// The number in the last ten characters of a sequential node's path.
-fn sequence_number(path: &[u8]) -> Option<u32> {
-    let digits = path.last_chunk::<10>()?;
-    std::str::from_utf8(digits).ok()?.parse().ok()
-}
-
-fn protocol(error: &quorumeter_zk::jute::DecodeError) -> ConnectionError {
-    ConnectionError::Protocol(error.to_string())
-}
-
-fn shape(op: &str) -> ConnectionError {
-    ConnectionError::Protocol(format!("a reply to {op} has not the form of one"))
 }
