@@ -101,9 +101,9 @@ pub struct OpInfo {
 /// The watches of a watch stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WatchInfo {
-    /// `one-shot` or `persistent`.
+    /// `one-shot`, `persistent` or `recursive`.
     pub kind: String,
-    /// Watched paths.
+    /// Watched paths: of a recursive watch, parents.
     pub paths: u64,
     /// Watchers of each path, on distinct sessions.
     pub watchers: u32,

@@ -241,9 +241,9 @@ pub struct KeyDistribution {
 /// The watches of one stream, from the start of the measured window to the end of the drain.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WatchSummary {
-    /// `one-shot` or `persistent`.
+    /// `one-shot`, `persistent` or `recursive`.
     pub kind: String,
-    /// Watched paths.
+    /// Watched paths: of a recursive watch, parents.
     pub paths: u64,
     /// Watchers of each path.
     pub watchers: u32,

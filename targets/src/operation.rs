@@ -196,4 +196,8 @@ pub enum Operation {
     WatchAlways {
         key: u32,
     },
+    /// Add a persistent watch to all that is below the parent of this key's node, and read the node.
+    WatchBelow {
+        key: u32,
+    },
 }

@@ -139,16 +139,54 @@ fn events_without_an_id_find_their_write() {
     }
 }
 
+/// One watch on a parent tells of each of its children, and of nobody else's.
+#[test]
+fn a_recursive_watch_tells_of_every_child() {
+    let workload = |paths: u32| {
+        format!(
+            "phases = {{ warmup = \"0s\", measure = \"1s\" }}\n[dataset]\nnodes = 10\nchildren_per_parent = 4\n\
+             [[stream]]\nname = \"app\"\nsessions = 1\nrate = \"20/s\"\narrival = \"constant\"\nmix = {{ \"multi(10)\" = 1 }}\n\
+             [[stream]]\nname = \"w\"\nsessions = 4\ndepth = 2\nwatch = {{ kind = \"recursive\", watchers = 3, paths = {paths} }}\n"
+        )
+    };
+    // Parents of 4, 4 and 2 children: 20 writes of every child, three watchers of every parent.
+    for (paths, children) in [(1, 4), (2, 8), (3, 10)] {
+        let server = scripted(Vec::new());
+        let measured = measure(server.address(), &workload(paths));
+        let w = watches(&measured);
+        assert_eq!((w.events, w.matched), (60 * children, 60 * children), "{w:?}");
+        assert_eq!((w.lost, w.duplicate, w.merged, w.unmatched), (0, 0, 0, 0), "{w:?}");
+        assert_eq!(fan_out(w), (20 * children, 0));
+        assert_eq!((w.kind.as_str(), w.paths), ("recursive", u64::from(paths)));
+    }
+    // The first seven events of one transaction are lost, and the first of another comes twice.
+    let at_multi = |number, what| {
+        let when = Trigger::AtOp { op: Some(OpCode::MULTI), number };
+        Step { when, what }
+    };
+    let server = scripted(vec![at_multi(7, Action::DropEvents(7)), at_multi(13, Action::DuplicateEvents(1))]);
+    let measured = measure(server.address(), &workload(3));
+    let w = watches(&measured);
+    assert_eq!(w.events, 600 - 7 + 1, "{w:?}");
+    // A watcher's lost and second events offset each other only for the same child.
+    assert!(matches!((w.lost, w.duplicate), (7, 1) | (6, 0)), "{w:?}");
+    let (complete, incomplete) = fan_out(w);
+    // Seven events are of three children at least, which have three watchers each, and of seven at most.
+    assert!(complete + incomplete == 200 && (3..=7).contains(&incomplete), "{w:?}");
+}
+
 /// Watchers whose connections go lose their watches with them, and set them anew: nothing of that is called lost.
 #[test]
 fn watches_that_go_with_their_connection_are_counted() {
-    let server = scripted(vec![at_write(50, Action::CloseAll)]);
-    let measured = measure(server.address(), &watching("persistent"));
-    let w = watches(&measured);
-    assert_eq!((w.lost, w.duplicate, w.interrupted), (0, 0, 3), "{w:?}");
-    // Write 50 was done and not answered: what its watchers were told of it has no write to go with.
-    assert!((290..=300).contains(&w.events) && w.unmatched <= 3, "{w:?}");
-    assert_eq!(w.matched + w.unmatched, w.events, "{w:?}");
-    // The fourth session watches nothing.
-    assert_eq!(measured.analysis().sessions["w"].lost, 4);
+    for kind in ["persistent", "recursive"] {
+        let server = scripted(vec![at_write(50, Action::CloseAll)]);
+        let measured = measure(server.address(), &watching(kind));
+        let w = watches(&measured);
+        assert_eq!((w.lost, w.duplicate, w.interrupted), (0, 0, 3), "{w:?}");
+        // Write 50 was done and not answered: what its watchers were told of it has no write to go with.
+        assert!((290..=300).contains(&w.events) && w.unmatched <= 3, "{w:?}");
+        assert_eq!(w.matched + w.unmatched, w.events, "{w:?}");
+        // The fourth session watches nothing.
+        assert_eq!(measured.analysis().sessions["w"].lost, 4);
+    }
 }

@@ -195,7 +195,7 @@ impl Aggregator {
 
     /// Finds the writes of the watchers' events.
     fn join(&mut self, buffer: &IntervalBuffer, last: bool) -> u64 {
-        if self.workload.watched_paths() == 0 {
+        if self.workload.watched_nodes() == 0 {
             return 0;
         }
         let joined = self.join.take(&buffer.writes, &buffer.notices, buffer.end_ns, last);
@@ -401,7 +401,8 @@ fn watching(workload: &Workload) -> Vec<Watching> {
     let streams = (0..).zip(&workload.streams);
     streams
         .filter_map(|(stream, s)| {
-            s.watch().map(|watch| Watching { stream, nodes: watch.paths, watchers: watch.watchers })
+            let watch = s.watch()?;
+            Some(Watching { stream, nodes: watch.nodes(workload.dataset), watchers: watch.watchers })
         })
         .collect()
 }

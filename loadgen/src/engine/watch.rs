@@ -9,18 +9,24 @@
 //! | one-shot | set again after an event: v₀ → v₁ | merged += v₁ − v₀ − 1, or duplicate += 1 if v₁ = v₀ |
 //! | one-shot | set and unfired at the end: v₀ → v₁ | if v₁ > v₀: lost += 1, merged += v₁ − v₀ − 1 |
 //! | persistent | at the end, e events since it was set: v₀ → v₁ | lost or duplicate += the difference of v₁ − v₀ and e |
+//! | recursive | the same for each node below the parent, e events of that node | the same, node by node |
+//!
+//! A recursive watch is one watch, and the versions are many: it is set with the read of the parent's first node, and
+//! the reads of the others are pipelined behind it. So each node's v₀ is read when the watch is live, and what was told
+//! before that reply is in v₀.
 //!
 //! This holds for writes whose outcome is unknown and for writers elsewhere, too.
 
 use std::collections::VecDeque;
 
 use quorumeter_targets::session::WatchEvent;
+use quorumeter_targets::zookeeper::Dataset;
 use quorumeter_targets::{Completion, Connection, Operation, Outcome, Sink};
 
 use super::join::NoticeRow;
 use super::link::Part;
 use super::recorder::Recorder;
-use crate::plan::{Watch, WatchKind};
+use crate::plan::{Stream, Watch, WatchKind};
 
 /// The watches of one session.
 pub(super) struct WatchPart {
@@ -42,6 +48,8 @@ pub(super) struct WatchPart {
 #[derive(Debug, Clone, Copy)]
 struct KeyWatch {
     key: u32,
+    /// A watch is set with it; else that of the places before it tells of this node, too.
+    is_set_here: bool,
     state: WatchState,
 }
 
@@ -63,8 +71,15 @@ pub(super) struct WatchTag {
 }
 
 impl WatchPart {
-    /// The watches of session number `session` of `sessions`.
-    pub(super) fn new(stream: usize, session: u32, sessions: u32, watch: Watch, depth: usize) -> WatchPart {
+    /// The watches of session number `session` of a stream.
+    pub(super) fn new(
+        number: usize,
+        session: u32,
+        stream: &Stream,
+        watch: Watch,
+        dataset: Dataset,
+    ) -> WatchPart {
+        let sessions = stream.sessions;
         // Path p is watched by the sessions p·w, p·w + 1, … of w watchers, modulo the sessions.
         let watches: Vec<KeyWatch> = (0..watch.paths)
             .filter(|p| {
@@ -72,13 +87,17 @@ impl WatchPart {
                 let distance = (u64::from(session) + u64::from(sessions) - first) % u64::from(sessions);
                 distance < u64::from(watch.watchers)
             })
-            .map(|key| KeyWatch { key, state: WatchState::Unset { after: None } })
+            .flat_map(|p| {
+                let keys = watch.keys(p, dataset);
+                let state = WatchState::Unset { after: None };
+                keys.clone().map(move |key| KeyWatch { key, is_set_here: key == keys.start, state })
+            })
             .collect();
         WatchPart {
-            stream,
+            stream: number,
             session,
             kind: watch.kind,
-            depth,
+            depth: stream.depth as usize,
             watches,
             to_submit: VecDeque::new(),
             enabled: false,
@@ -128,7 +147,7 @@ impl WatchPart {
         let WatchState::Unset { after } = watch.state else { return };
         let version = completion.version;
         watch.state = WatchState::Armed { version, events: 0, zxid: completion.zxid };
-        recorder.armed(self.stream, 1);
+        recorder.armed(self.stream, i64::from(watch.is_set_here));
         if let Some(after) = after {
             let writes = i64::from(version) - i64::from(after);
             let counts = recorder.watch(self.stream);
@@ -159,7 +178,7 @@ impl WatchPart {
                     counts.merged += (writes - 1) as u64;
                 }
             }
-            WatchKind::Persistent => {
+            WatchKind::Persistent | WatchKind::Recursive => {
                 if writes > events {
                     lost = (writes - events) as u64;
                 } else {
@@ -170,6 +189,19 @@ impl WatchPart {
         counts.lost += lost;
         for _ in 0..lost {
             recorder.notice_row(NoticeRow::lost(self.stream, self.session, key));
+        }
+    }
+}
+
+impl WatchPart {
+    /// A request for a watch failed.
+    fn give_up(&mut self, tag: WatchTag) {
+        let mut watches = self.watches[tag.place as usize..].iter_mut();
+        let Some(watch) = watches.next() else { return };
+        watch.state = WatchState::Unset { after: None };
+        if watch.is_set_here && !tag.last_read {
+            // With the watch not set, nothing is owed for the nodes that it was to tell of.
+            watches.take_while(|w| !w.is_set_here).for_each(|w| w.state = WatchState::Settled);
         }
     }
 }
@@ -187,6 +219,8 @@ impl Part for WatchPart {
                 _ if last_read => Operation::Read { key },
                 WatchKind::OneShot => Operation::WatchOnce { key },
                 WatchKind::Persistent => Operation::WatchAlways { key },
+                WatchKind::Recursive if watch.is_set_here => Operation::WatchBelow { key },
+                WatchKind::Recursive => Operation::Read { key },
             };
             connection.submit(op, WatchTag { place, last_read });
         }
@@ -207,7 +241,7 @@ impl Part for WatchPart {
         let mut interrupted = 0;
         for watch in &mut self.watches {
             if matches!(watch.state, WatchState::Armed { .. }) {
-                interrupted += 1;
+                interrupted += i64::from(watch.is_set_here);
             }
             watch.state = WatchState::Unset { after: None };
         }
@@ -236,7 +270,7 @@ impl Sink<WatchTag> for WatchSink<'_> {
             // Nothing can be told of a watch whose node cannot be read.
             (Outcome::Failed(_), _) => {
                 self.recorder.watch(self.part.stream).interrupted += 1;
-                self.part.watches[tag.place as usize].state = WatchState::Unset { after: None };
+                self.part.give_up(tag);
             }
         }
     }
@@ -275,7 +309,7 @@ impl Sink<WatchTag> for WatchSink<'_> {
                 self.recorder.armed(part.stream, -1);
                 part.to_submit.push_back(place as u32);
             }
-            WatchKind::Persistent => *events += 1,
+            WatchKind::Persistent | WatchKind::Recursive => *events += 1,
         }
         self.recorder.notice_row(row);
     }

@@ -201,7 +201,7 @@ impl<D: Driver> Worker<D> {
         if let Some(watch) = stream.watch() {
             self.key_counts.push(KeyCounts::new(0));
             self.watchers.extend(sessions.map(|session| {
-                let part = WatchPart::new(number, session, stream.sessions, watch, stream.depth as usize);
+                let part = WatchPart::new(number, session, stream, watch, workload.dataset);
                 Link::new(number, session, part)
             }));
             return;
@@ -225,7 +225,7 @@ impl<D: Driver> Worker<D> {
             depth: stream.depth as usize,
             backlog,
             stream: number as u16,
-            watched: workload.watched_paths(),
+            watched: workload.watched_nodes(),
             nodes: workload.dataset.nodes,
         };
         let has_keys = stream.ops.iter().any(|op| op.kind.has_key());
@@ -431,7 +431,7 @@ impl<D: Driver> Worker<D> {
     /// Until the watchers know what they are owed: all writers have to have ended before.
     async fn settle(&mut self, timer: &Timer) -> io::Result<()> {
         let others_limit_ns = self.now_ns() + self.shared.workload.drain_ns + LONGEST_SLEEP_NS;
-        let watched = self.shared.workload.watched_paths() > 0;
+        let watched = self.shared.workload.watched_nodes() > 0;
         while watched && (self.shared.status.drained.load(Ordering::Relaxed) as usize) < self.workers {
             let now_ns = self.look();
             if self.cancelled() || now_ns > others_limit_ns {

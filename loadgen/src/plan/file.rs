@@ -224,7 +224,7 @@ fn default_depth() -> u32 {
     16
 }
 
-/// The watches of a stream of watchers: data watches on nodes of the dataset.
+/// The watches of a stream of watchers, which tell changes of the data of the dataset's nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WatchTable {
@@ -233,7 +233,8 @@ pub struct WatchTable {
     /// Watchers of each path, on distinct sessions.
     #[serde(default = "default_watchers")]
     pub watchers: u32,
-    /// How many nodes are watched: the first ones of the dataset. All when left out.
+    /// How many nodes are watched: the first ones of the dataset; of a `recursive` watch, how many of its parents. All
+    /// when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paths: Option<u32>,
 }
@@ -250,6 +251,8 @@ pub enum WatchKind {
     OneShot,
     /// Until it is removed.
     Persistent,
+    /// Until it is removed, set once on a parent for all that is below it.
+    Recursive,
 }
 
 impl WatchKind {
@@ -258,6 +261,7 @@ impl WatchKind {
         match self {
             WatchKind::OneShot => "one-shot",
             WatchKind::Persistent => "persistent",
+            WatchKind::Recursive => "recursive",
         }
     }
 }

@@ -112,8 +112,26 @@ pub struct Watch {
     pub kind: WatchKind,
     /// Watchers of each path.
     pub watchers: u32,
-    /// Watched paths: the first ones of the dataset.
+    /// Watched paths: the first nodes of the dataset, or the first of its parents.
     pub paths: u32,
+}
+
+impl Watch {
+    /// The nodes of which the watch on path number `path` tells.
+    pub fn keys(&self, path: u32, dataset: Dataset) -> std::ops::Range<u32> {
+        match self.kind {
+            WatchKind::OneShot | WatchKind::Persistent => path..path + 1,
+            WatchKind::Recursive => {
+                let children = dataset.children_per_parent;
+                path * children..path.saturating_add(1).saturating_mul(children).min(dataset.nodes)
+            }
+        }
+    }
+
+    /// How many of the dataset's first nodes it tells of.
+    pub fn nodes(&self, dataset: Dataset) -> u32 {
+        self.keys(self.paths - 1, dataset).end
+    }
 }
 
 /// Members that sessions connect to.
@@ -148,15 +166,8 @@ impl Workload {
     }
 
     /// How many of the dataset's first nodes somebody watches.
-    pub fn watched_paths(&self) -> u32 {
-        self.streams
-            .iter()
-            .filter_map(|s| match &s.load {
-                Load::Watch(watch) => Some(watch.paths),
-                _ => None,
-            })
-            .max()
-            .unwrap_or(0)
+    pub fn watched_nodes(&self) -> u32 {
+        self.streams.iter().filter_map(|s| Some(s.watch()?.nodes(self.dataset))).max().unwrap_or(0)
     }
 }
 

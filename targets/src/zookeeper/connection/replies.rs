@@ -17,7 +17,8 @@ pub(super) fn is_write(op: Operation) -> bool {
         | Operation::List { .. }
         | Operation::Sync { .. }
         | Operation::WatchOnce { .. }
-        | Operation::WatchAlways { .. } => false,
+        | Operation::WatchAlways { .. }
+        | Operation::WatchBelow { .. } => false,
         Operation::Write { .. }
         | Operation::WriteCas { .. }
         | Operation::Create { .. }
@@ -42,7 +43,7 @@ pub(super) fn read_record(
             completion.value_bytes = Some(len as u32);
             completion.version = Stat::peek_version(&record[stat..]).unwrap_or(-1);
         }
-        Operation::WatchOnce { .. } | Operation::WatchAlways { .. } => {
+        Operation::WatchOnce { .. } | Operation::WatchAlways { .. } | Operation::WatchBelow { .. } => {
             completion.version = data_version(record).ok_or_else(|| shape("getData"))?;
         }
         Operation::Exists { .. } => {
