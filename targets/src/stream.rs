@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rustix::net::sockopt::set_socket_linger;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
@@ -43,6 +44,17 @@ impl Stream {
                 (None, _) => ConnectError::Tcp(error),
             }
         })
+    }
+
+    /// Whether dropping the stream resets the connection, instead of closing it in order. A connection that is given
+    /// up before it is a session's must not keep its port: thousands of those, waiting for a member that says nothing
+    /// to close its side, make every further connect search the ports for long.
+    pub fn reset_when_dropped(&self, reset: bool) -> io::Result<()> {
+        let tcp = match self {
+            Stream::Plain(tcp) => tcp,
+            Stream::Secured(secured) => secured.get_ref().0,
+        };
+        Ok(set_socket_linger(tcp, reset.then_some(Duration::ZERO))?)
     }
 
     /// Hands all of it to the kernel.

@@ -95,6 +95,36 @@ fn a_stopped_run_leaves_nothing_on_the_target() {
     }
 }
 
+/// Under `nohup` a run outlives its terminal.
+#[test]
+fn an_ignored_hang_up_does_not_end_a_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let mut child = Command::new("sh")
+        .args([
+            "-c",
+            "trap '' HUP; exec \"$@\"",
+            "sh",
+            QUORUMETER,
+            "run",
+            "--duration",
+            "2s",
+            "--warmup",
+            "0s",
+        ])
+        .args(["--rate", "100/s", "--set", "engine.interval=200ms", "--set", "dataset.nodes=10", "--out"])
+        .arg(&out)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_for_intervals(&out, 2);
+    signal(&child, Signal::HUP);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let measured_s = analyse(&RecordReader::open(&out).unwrap()).unwrap().summary.measured_s;
+    assert!(measured_s > 1.9, "{measured_s}");
+}
+
 /// A first signal while it cleans up already is no reason to leave it half done.
 #[test]
 fn a_signal_during_the_clean_up_does_not_end_it() {

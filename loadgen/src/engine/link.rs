@@ -59,6 +59,14 @@ pub(super) struct State<D: Driver, P: Part> {
 }
 
 impl<D: Driver, P: Part> State<D, P> {
+    /// Ops that the connection has not ended; so many that there is room for none when nothing more can go.
+    pub(super) fn open_ops(&self) -> usize {
+        match &self.connection {
+            Some(connection) if self.broken.is_none() => connection.open_ops(),
+            _ => usize::MAX,
+        }
+    }
+
     /// Submits what may go, and hands it over.
     pub(super) fn pump(&mut self, shared: &Shared<D>, stream: usize, now_ns: u64) {
         let Some(connection) = &mut self.connection else { return };
@@ -214,6 +222,13 @@ impl<D: Driver, P: Part> Link<D, P> {
                 () = self.wake.notified() => {}
             }
             match self.turn(shared, &mut closing) {
+                Turn::Over(Some(ConnectionError::Silent(_))) => {
+                    // What came during a pause of this process has not been read: the poll comes first.
+                    yield_now().await;
+                    if let Err(error) = self.listen_once_more(shared) {
+                        break Some(error);
+                    }
+                }
                 Turn::Over(error) => break error,
                 Turn::Done => {}
                 // The timer and the other sessions wait for this one: a session whose replies never end must not
@@ -222,6 +237,8 @@ impl<D: Driver, P: Part> Link<D, P> {
             }
         };
         if matches!(error, Some(ConnectionError::Io(_))) {
+            // The socket is known to have something to read only after a poll.
+            yield_now().await;
             self.read_the_rest(shared);
         }
         let now_ns = shared.clock.now_ns();
@@ -261,6 +278,16 @@ impl<D: Driver, P: Part> Link<D, P> {
         let Some(connection) = connection else { return Ok(false) };
         let mut recorder = shared.recorder.borrow_mut();
         connection.receive(&shared.clock, &mut part.sink(&mut recorder, true))
+    }
+
+    /// Reads from a connection that seemed silent; an error if it is.
+    fn listen_once_more(&self, shared: &Shared<D>) -> Result<(), ConnectionError> {
+        let mut state = self.state.borrow_mut();
+        self.receive(&mut state, shared)?;
+        match &mut state.connection {
+            Some(connection) => connection.keep_alive(shared.clock.now_ns()).map(|_| ()),
+            None => Ok(()),
+        }
     }
 
     /// Reads what had come before a connection broke: what the member has answered is not unknown.

@@ -112,7 +112,8 @@ impl OpsPart {
         let late = self.waiting.len() >= room;
         let tag = Tag { intended_ns, stream: self.stream, op: op_place as u16, phase, late };
         recorder.released(&tag, now_ns, self.backlog.is_some());
-        if self.backlog.is_some_and(|limit| self.waiting.len() >= limit.saturating_add(room))
+        // What a lost connection gave back may have filled it beyond its limit.
+        while self.backlog.is_some_and(|limit| self.waiting.len() >= limit.saturating_add(room))
             && let Some(oldest) = self.waiting.pop_front()
         {
             recorder.shed(&oldest.tag, now_ns);

@@ -16,7 +16,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use quorumeter_targets::session::ConnectError;
-use quorumeter_targets::{Clock, Connection, Driver};
+use quorumeter_targets::{Clock, Driver};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, spawn_local};
@@ -74,14 +74,16 @@ pub(super) struct Shared<D: Driver> {
     pub(super) recorder: RefCell<Recorder>,
     pub(super) first_connects: Semaphore,
     pub(super) status: Arc<Status>,
-    /// When the next session wants to be kept alive.
+    /// When the next round of keeping sessions alive is to be.
     next_keep_alive_ns: Cell<u64>,
+    /// When it may be at the earliest.
+    keep_alive_from_ns: Cell<u64>,
 }
 
 impl<D: Driver> Shared<D> {
     /// There is a connection that the worker has not asked yet when it wants to be kept alive.
     pub(super) fn keep_alive_is_due(&self) {
-        self.next_keep_alive_ns.set(0);
+        self.next_keep_alive_ns.set(self.next_keep_alive_ns.get().min(self.keep_alive_from_ns.get()));
     }
 
     pub(super) fn note_connected(&self) {
@@ -123,7 +125,11 @@ type WatchLink<D> = Rc<Link<D, WatchPart>>;
 
 /// Runs a worker to its end, on the calling thread.
 pub(super) fn run<D: Driver>(setup: WorkerSetup<D>) -> io::Result<WorkerReport> {
-    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        // The releaser is one task among thousands while sessions connect: it has its turn more often.
+        .event_interval(16)
+        .build_local(LocalOptions::default())?;
     runtime.block_on(async {
         let timer = Timer::new(setup.workload.file.engine.timer, setup.workload.spin_ns, setup.clock)?;
         let mut worker = Worker::new(setup);
@@ -172,6 +178,7 @@ impl<D: Driver> Worker<D> {
             first_connects: Semaphore::new(FIRST_CONNECTS),
             status: setup.status,
             next_keep_alive_ns: Cell::new(0),
+            keep_alive_from_ns: Cell::new(0),
         });
         let mut worker = Worker {
             shared,
@@ -273,6 +280,7 @@ impl<D: Driver> Worker<D> {
             let next_ns = ops.chain(watchers).min().unwrap_or(u64::MAX);
             let sessions = (self.ops.len() + self.watchers.len()) as u64;
             let round_ns = KEEP_ALIVE_ROUND_NS.0.max(KEEP_ALIVE_ROUND_NS.1 * sessions);
+            self.shared.keep_alive_from_ns.set(now_ns + round_ns);
             self.shared.next_keep_alive_ns.set(next_ns.max(now_ns + round_ns));
         }
         now_ns
@@ -342,8 +350,18 @@ impl<D: Driver> Worker<D> {
         }
     }
 
-    /// Releases the ops whose time has come, and returns the next one's time.
+    /// Releases the ops whose time has come, hands over what may go, and returns the next one's time.
     fn release(&mut self, start_ns: u64, now_ns: u64) -> u64 {
+        let next_ns = self.release_batch(start_ns, now_ns);
+        for place in self.touched.drain(..) {
+            self.is_touched[place] = false;
+            self.ops[place].pump(&self.shared, now_ns);
+        }
+        next_ns
+    }
+
+    /// Releases the ops whose time has come, up to a batch of each stream, and returns the next one's time.
+    fn release_batch(&mut self, start_ns: u64, now_ns: u64) -> u64 {
         let end_ns = self.timeline.end_ns();
         let mut next_ns = u64::MAX;
         {
@@ -361,7 +379,7 @@ impl<D: Driver> Worker<D> {
                     if session % self.workers as u64 == recorder.worker() as u64 {
                         let place = stream.first + session as usize / self.workers;
                         let state = &mut *self.ops[place].state.borrow_mut();
-                        let open_ops = state.connection.as_ref().map_or(0, Connection::open_ops);
+                        let open_ops = state.open_ops();
                         state.part.release(intended_ns, now_ns, open_ops, &mut recorder);
                         if !self.is_touched[place] {
                             self.is_touched[place] = true;
@@ -372,10 +390,6 @@ impl<D: Driver> Worker<D> {
                     stream.next = stream.schedule.next_op();
                 }
             }
-        }
-        for place in self.touched.drain(..) {
-            self.is_touched[place] = false;
-            self.ops[place].pump(&self.shared, now_ns);
         }
         next_ns
     }
@@ -413,7 +427,11 @@ impl<D: Driver> Worker<D> {
             if self.cancelled() {
                 return Ok(false);
             }
-            all_released = self.release(start_ns, now_ns) >= end_ns;
+            // A session that connects only now must not send any of it.
+            all_released = self.release_batch(start_ns, now_ns) >= end_ns;
+            for place in self.touched.drain(..) {
+                self.is_touched[place] = false;
+            }
             self.shed_all();
             tokio::task::yield_now().await;
         }

@@ -69,12 +69,12 @@ pub async fn dial(
     let limit = Duration::from_millis(timeouts.connect_ms);
     let expired = |what| ConnectError::Timeout { what, timeout_ms: timeouts.connect_ms };
     let mut stream = Stream::open(member, limit).await?;
-    timeout(limit, shake_hands(&mut stream, identity, timeouts, settings))
+    stream.reset_when_dropped(true).map_err(ConnectError::Tcp)?;
+    let (attached, identity) = timeout(limit, shake_hands(&mut stream, identity, timeouts, settings))
         .await
-        .map_err(|_| expired("answer to the handshake"))?
-        .map(|(attached, identity)| {
-            (attached, if attached == Attached::Expired { None } else { Some(stream) }, identity)
-        })
+        .map_err(|_| expired("answer to the handshake"))??;
+    stream.reset_when_dropped(false).map_err(ConnectError::Tcp)?;
+    Ok((attached, if attached == Attached::Expired { None } else { Some(stream) }, identity))
 }
 
 async fn shake_hands(

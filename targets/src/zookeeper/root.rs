@@ -1,7 +1,7 @@
 //! The part of the tree that belongs to a run: claimed, filled, and removed.
 //!
 //! Nothing is ever written or deleted outside of a run's root, and inside of it only what carries this tool's
-//! mark: a name of [`super::layout`] whose data begin with `quorumeter `.
+//! mark, a name of [`super::layout`] whose data begin with `quorumeter `, and what is below such a node.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -189,13 +189,14 @@ impl Root {
         create_all(client, paths.map(|path| (path, &[][..])), |_| {}).await
     }
 
-    /// Removes everything that the run created. Goes on after a lost connection until `limit` has passed.
+    /// Removes everything that the run created. Goes on after a lost connection, and after an error that may pass,
+    /// until `limit` has passed.
     pub async fn release(&self, client: &mut Client, limit: Duration) -> Result<u64, RootError> {
         let end = Instant::now() + limit;
         let mut removed = 0;
         loop {
             match self.release_once(client, &mut removed).await {
-                Err(RootError::Client(e)) if e.code().is_none() && Instant::now() < end => {
+                Err(RootError::Client(_)) if Instant::now() < end => {
                     sleep(Duration::from_millis(200)).await;
                 }
                 result => return result.map(|()| removed),
@@ -234,7 +235,7 @@ impl Root {
     async fn is_ours(&self, client: &mut Client, path: &str) -> Result<bool, ClientError> {
         match client.get(path).await {
             Ok((data, _)) => Ok(owner(&data).as_deref() == Some(&self.run_id)),
-            Err(e) if e.code().is_some() => Ok(false),
+            Err(e) if matches!(e.code(), Some(ErrorCode::NO_NODE | ErrorCode::NO_AUTH)) => Ok(false),
             Err(e) => Err(e),
         }
     }
@@ -297,13 +298,17 @@ pub async fn clean(client: &mut Client, chroot: &str) -> Result<Cleaned, RootErr
     Ok(cleaned)
 }
 
-/// Deletes a node and all below it.
+/// How often a node is emptied anew into which somebody still puts something.
+const EMPTYINGS: u32 = 10;
+
+/// Deletes a node and all below it, also what creates that were on their way put there meanwhile.
 fn remove_tree<'a>(
     client: &'a mut Client,
     path: String,
     removed: &'a mut u64,
 ) -> Pin<Box<dyn Future<Output = Result<(), RootError>> + 'a>> {
     Box::pin(async move {
+        let mut emptied = 0;
         loop {
             let names = match client.children(&path).await {
                 Ok(names) => names,
@@ -311,7 +316,14 @@ fn remove_tree<'a>(
                 Err(e) => return Err(e.into()),
             };
             if names.is_empty() {
-                break;
+                emptied += 1;
+                match client.delete(&path).await {
+                    Ok(()) => *removed += 1,
+                    Err(e) if e.code() == Some(ErrorCode::NO_NODE) => {}
+                    Err(e) if e.code() == Some(ErrorCode::NOT_EMPTY) && emptied < EMPTYINGS => continue,
+                    Err(source) => return Err(refused("delete", &path, source)),
+                }
+                return Ok(());
             }
             // Most children are leaves, so each is first taken for one.
             let children: Vec<String> = names.iter().map(|name| path::child(&path, name)).collect();
@@ -339,10 +351,6 @@ fn remove_tree<'a>(
                 remove_tree(client, children[i].clone(), removed).await?;
             }
         }
-        if ignore_gone(client.delete(&path).await)? {
-            *removed += 1;
-        }
-        Ok(())
     })
 }
 
