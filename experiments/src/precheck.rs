@@ -75,6 +75,7 @@ pub(crate) fn streams(workload: &Workload) -> Vec<StreamInfo> {
             };
             let watch = stream.watch().map(|watch| WatchInfo {
                 kind: watch.kind.name().to_owned(),
+                on: watch.on.name().to_owned(),
                 paths: watch.paths.into(),
                 watchers: watch.watchers,
             });

@@ -103,6 +103,8 @@ pub struct OpInfo {
 pub struct WatchInfo {
     /// `one-shot`, `persistent` or `recursive`.
     pub kind: String,
+    /// What sets them: `data` (a read) or `exists`.
+    pub on: String,
     /// Watched paths: of a recursive watch, parents.
     pub paths: u64,
     /// Watchers of each path, on distinct sessions.

@@ -110,7 +110,12 @@ pub(crate) fn streams() -> Vec<StreamInfo> {
         loop_kind: LoopKind::Watch,
         offered_rate: None,
         ops: vec![OpInfo { weight: 0.0, ..op_info(WATCH_DELIVERY, "session") }],
-        watch: Some(WatchInfo { kind: "persistent".to_owned(), paths: 10, watchers: 2 }),
+        watch: Some(WatchInfo {
+            kind: "persistent".to_owned(),
+            on: "data".to_owned(),
+            paths: 10,
+            watchers: 2,
+        }),
         ..app.clone()
     };
     vec![app, watchers]

@@ -192,6 +192,10 @@ pub enum Operation {
     WatchOnce {
         key: u32,
     },
+    /// Set a one-shot watch with `exists`, which tells the version, too.
+    WatchExists {
+        key: u32,
+    },
     /// Add a persistent watch, and read.
     WatchAlways {
         key: u32,

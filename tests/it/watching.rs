@@ -139,6 +139,24 @@ fn events_without_an_id_find_their_write() {
     }
 }
 
+/// A watch that `exists` set tells changes of data, too, and its reply the version.
+#[test]
+fn a_watch_set_by_exists_counts_as_one_set_by_a_read() {
+    let workload = watching("one-shot").replace("watchers = 3", "on = \"exists\", watchers = 3");
+    let server = scripted(Vec::new());
+    let measured = measure(server.address(), &workload);
+    let w = watches(&measured);
+    assert_eq!(w.events + w.merged, 300, "{w:?}");
+    assert_eq!((w.matched, w.lost, w.duplicate, w.unmatched), (w.events, 0, 0, 0), "{w:?}");
+    let (complete, incomplete) = fan_out(w);
+    assert_eq!(complete + incomplete, 100, "{w:?}");
+    // Two watchers lose the event of one write: what comes later is merged into it.
+    let server = scripted(vec![at_write(50, Action::DropEvents(2))]);
+    let measured = measure(server.address(), &workload);
+    let w = watches(&measured);
+    assert_eq!((w.lost, w.events + w.merged + w.lost), (2, 300), "{w:?}");
+}
+
 /// One watch on a parent tells of each of its children, and of nobody else's.
 #[test]
 fn a_recursive_watch_tells_of_every_child() {

@@ -26,7 +26,7 @@ use quorumeter_targets::{Completion, Connection, Operation, Outcome, Sink};
 use super::join::NoticeRow;
 use super::link::Part;
 use super::recorder::Recorder;
-use crate::plan::{Stream, Watch, WatchKind};
+use crate::plan::{Stream, Watch, WatchKind, WatchOn};
 
 /// The watches of one session.
 pub(super) struct WatchPart {
@@ -34,6 +34,7 @@ pub(super) struct WatchPart {
     /// The session's number: tells watchers of the same node apart.
     session: u32,
     kind: WatchKind,
+    on: WatchOn,
     depth: usize,
     /// By key, ascending.
     watches: Vec<KeyWatch>,
@@ -97,6 +98,7 @@ impl WatchPart {
             stream: number,
             session,
             kind: watch.kind,
+            on: watch.on,
             depth: stream.depth as usize,
             watches,
             to_submit: VecDeque::new(),
@@ -217,6 +219,7 @@ impl Part for WatchPart {
             let last_read = self.ending && matches!(watch.state, WatchState::Armed { .. });
             let op = match self.kind {
                 _ if last_read => Operation::Read { key },
+                WatchKind::OneShot if self.on == WatchOn::Exists => Operation::WatchExists { key },
                 WatchKind::OneShot => Operation::WatchOnce { key },
                 WatchKind::Persistent => Operation::WatchAlways { key },
                 WatchKind::Recursive if watch.is_set_here => Operation::WatchBelow { key },

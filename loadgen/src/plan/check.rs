@@ -7,7 +7,7 @@ use quorumeter_targets::OpKind;
 use quorumeter_targets::zookeeper::Dataset;
 use quorumeter_targets::zookeeper::layout::{MAX_NODES, MAX_PARENTS, MAX_SESSIONS};
 
-use super::file::{AuthTable, Members, StreamTable, TimerKind, WatchKind, WorkloadFile};
+use super::file::{AuthTable, Members, StreamTable, TimerKind, WatchKind, WatchOn, WorkloadFile};
 use super::read::{Origins, PlanError, TOP_LEVEL, nearest};
 use super::units::Dur;
 use super::workload::{Credentials, Load, Stream, StreamOp, Watch, Workload};
@@ -293,13 +293,21 @@ impl Checker {
                     table.sessions
                 ))
             })?;
+            if watch.on != WatchOn::Data && watch.kind != WatchKind::OneShot {
+                return Err(error(
+                    "watch",
+                    format!("a {} watch is set by addWatch, not by {}", watch.kind.name(), watch.on.name()),
+                    "leave `on` out, or take kind = \"one-shot\"",
+                ));
+            }
             let most = match watch.kind {
                 WatchKind::OneShot | WatchKind::Persistent => dataset.nodes,
                 WatchKind::Recursive => dataset.parents(),
             };
             let paths = watch.paths.unwrap_or(most);
             self.within(&at("watch"), paths.into(), 1..=most.into(), |n| format!("paths = {n}"))?;
-            stream.load = Load::Watch(Watch { kind: watch.kind, watchers: watch.watchers, paths });
+            stream.load =
+                Load::Watch(Watch { kind: watch.kind, on: watch.on, watchers: watch.watchers, paths });
             return Ok(stream);
         }
         stream.ops = self.mix(&number, &table.mix)?;

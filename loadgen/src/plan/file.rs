@@ -230,6 +230,9 @@ fn default_depth() -> u32 {
 pub struct WatchTable {
     /// How long a watch lasts.
     pub kind: WatchKind,
+    /// What sets a one-shot watch.
+    #[serde(default, skip_serializing_if = "WatchOn::is_default")]
+    pub on: WatchOn,
     /// Watchers of each path, on distinct sessions.
     #[serde(default = "default_watchers")]
     pub watchers: u32,
@@ -253,6 +256,31 @@ pub enum WatchKind {
     Persistent,
     /// Until it is removed, set once on a parent for all that is below it.
     Recursive,
+}
+
+/// What sets a one-shot watch. All of them tell changes of the node's data.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum WatchOn {
+    /// A read of the node, whose reply carries its value.
+    #[default]
+    Data,
+    /// The question whether the node exists, whose reply carries no value.
+    Exists,
+}
+
+impl WatchOn {
+    fn is_default(&self) -> bool {
+        *self == WatchOn::Data
+    }
+
+    /// The name in files and records.
+    pub fn name(self) -> &'static str {
+        match self {
+            WatchOn::Data => "data",
+            WatchOn::Exists => "exists",
+        }
+    }
 }
 
 impl WatchKind {

@@ -14,6 +14,6 @@ pub mod read;
 pub mod units;
 pub mod workload;
 
-pub use file::{WatchKind, WorkloadFile, workload_schema};
+pub use file::{WatchKind, WatchOn, WorkloadFile, workload_schema};
 pub use read::{Override, PlanError, read};
 pub use workload::{Credentials, Load, Placement, Stream, StreamOp, Watch, Workload};

@@ -5,7 +5,7 @@ use quorumeter_targets::policy::Policy;
 use quorumeter_targets::zookeeper::Dataset;
 
 use super::check::check;
-use super::file::{Members, WatchKind, WorkloadFile};
+use super::file::{Members, WatchKind, WatchOn, WorkloadFile};
 use super::read::{Override, PlanError, read};
 use crate::keys::Keys;
 use crate::schedule::{Arrival, Profile};
@@ -110,6 +110,8 @@ pub enum Load {
 pub struct Watch {
     /// How long a watch lasts.
     pub kind: WatchKind,
+    /// What sets it.
+    pub on: WatchOn,
     /// Watchers of each path.
     pub watchers: u32,
     /// Watched paths: the first nodes of the dataset, or the first of its parents.

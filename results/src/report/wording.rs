@@ -115,8 +115,9 @@ fn stream(info: &StreamInfo, summary: &Summary) -> String {
     match info.loop_kind {
         LoopKind::Watch => match &info.watch {
             Some(watch) => format!(
-                "{name}: {} watches, {} on each of {}, {sessions}, policy {policy}",
+                "{name}: {}{} watches, {} on each of {}, {sessions}, policy {policy}",
                 watch.kind,
+                if watch.on == "data" { String::new() } else { format!(" {}", watch.on) },
                 watch.watchers,
                 counted(watch.paths, "path")
             ),

@@ -381,6 +381,7 @@ impl<T: Copy> Connection<T> for ZooKeeperConnection<T> {
             }
             Operation::Sync { key } => templates.sync.write(out, first_xid, &node(key)),
             Operation::WatchOnce { key } => templates.read_and_watch.write(out, first_xid, &node(key)),
+            Operation::WatchExists { key } => templates.exists_and_watch.write(out, first_xid, &node(key)),
             Operation::WatchBelow { key } => {
                 templates.watch_below.write(out, first_xid, &node(key)[..1]);
                 templates.read.write(out, xid::next(first_xid), &node(key));

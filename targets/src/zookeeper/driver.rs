@@ -122,8 +122,9 @@ impl Driver for ZooKeeper {
 /// server knows the requests; 3.4 is the oldest of which this tool knows anything.
 impl ZooKeeper {
     /// The watches: name, requests, and since when there are such. They are set, not drawn from a mix.
-    pub const WATCHES: [(&str, &str, &str); 3] = [
+    pub const WATCHES: [(&str, &str, &str); 4] = [
         ("one-shot", "getData with a watch", "3.4"),
+        ("one-shot on exists", "exists with a watch", "3.4"),
         ("persistent", "addWatch, getData", "3.6"),
         ("recursive", "addWatch, getData of each child", "3.6"),
     ];

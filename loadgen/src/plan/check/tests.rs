@@ -1,7 +1,7 @@
 use quorumeter_targets::policy::Policy;
 
 use super::*;
-use crate::plan::{Override, WatchKind};
+use crate::plan::{Override, WatchKind, WatchOn};
 
 const BASE: &str = r#"
 name = "test"
@@ -142,7 +142,10 @@ fn watchers_need_writers_and_sessions() {
     let watchers =
         |kind: &str| format!("{BASE}\n[[stream]]\nname = \"w\"\nsessions = 2\nwatch = {{ {kind} }}\n");
     let w = workload(&watchers("kind = \"one-shot\", watchers = 2, paths = 10"), &[]).unwrap();
-    assert_eq!(w.streams[1].watch(), Some(Watch { kind: WatchKind::OneShot, watchers: 2, paths: 10 }));
+    assert_eq!(
+        w.streams[1].watch(),
+        Some(Watch { kind: WatchKind::OneShot, on: WatchOn::Data, watchers: 2, paths: 10 })
+    );
     assert_eq!(w.watched_nodes(), 10);
     // 100 nodes with 30 a parent: the last of the four parents has ten.
     let parents = |paths: &str| {
@@ -151,14 +154,18 @@ fn watchers_need_writers_and_sessions() {
             .map(|w| (w.streams[1].watch(), w.watched_nodes()))
     };
     for (paths, number, nodes) in [("", 4, 100), (", paths = 4", 4, 100), (", paths = 3", 3, 90)] {
-        let watch = Watch { kind: WatchKind::Recursive, watchers: 1, paths: number };
+        let watch = Watch { kind: WatchKind::Recursive, on: WatchOn::Data, watchers: 1, paths: number };
         assert_eq!(parents(paths).unwrap(), (Some(watch), nodes), "{paths}");
     }
     assert!(parents(", paths = 5").is_err());
     let all = workload(&watchers("kind = \"persistent\""), &[]).unwrap();
-    assert_eq!(all.streams[1].watch(), Some(Watch { kind: WatchKind::Persistent, watchers: 1, paths: 100 }));
+    assert_eq!(
+        all.streams[1].watch(),
+        Some(Watch { kind: WatchKind::Persistent, on: WatchOn::Data, watchers: 1, paths: 100 })
+    );
     for (kind, message) in [
         ("kind = \"persistent\", watchers = 3", "watchers = 3"),
+        ("kind = \"persistent\", on = \"exists\"", "not by exists"),
         ("kind = \"persistent\", paths = 101", "paths = 101"),
         ("watchers = 1", "\"kind\" is missing"),
     ] {

@@ -17,6 +17,7 @@ pub(super) fn is_write(op: Operation) -> bool {
         | Operation::List { .. }
         | Operation::Sync { .. }
         | Operation::WatchOnce { .. }
+        | Operation::WatchExists { .. }
         | Operation::WatchAlways { .. }
         | Operation::WatchBelow { .. } => false,
         Operation::Write { .. }
@@ -46,7 +47,10 @@ pub(super) fn read_record(
         Operation::WatchOnce { .. } | Operation::WatchAlways { .. } | Operation::WatchBelow { .. } => {
             completion.version = data_version(record).ok_or_else(|| shape("getData"))?;
         }
-        Operation::Exists { .. } => {
+        Operation::WatchExists { .. } if record.len() == Stat::LEN => {
+            completion.version = Stat::peek_version(record).unwrap_or(-1);
+        }
+        Operation::Exists { .. } | Operation::WatchExists { .. } => {
             if record.len() != Stat::LEN {
                 return Err(shape("exists"));
             }
