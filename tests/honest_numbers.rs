@@ -36,7 +36,7 @@ static MACHINE: Mutex<()> = Mutex::new(());
 const QUIET_NS: i64 = 15 * MS;
 
 /// Lag that leaves nothing to expect.
-const BUSY_NS: i64 = 100 * MS;
+const BUSY_NS: i64 = 250 * MS;
 
 /// Measures until the machine lets it, or as well as it does.
 ///
