@@ -58,7 +58,7 @@ impl Signals {
 
 /// Whether this process was started with SIGHUP ignored (proc(5): a mask in hexadecimal, the lowest bit for signal 1,
 /// which SIGHUP is).
-fn hang_up_is_ignored() -> bool {
+pub fn hang_up_is_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask =
         status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
