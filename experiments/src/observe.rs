@@ -1,6 +1,6 @@
 //! What a run tells while it goes.
 
-use quorumeter_record::{IntervalLine, Phase};
+use quorumeter_record::{IntervalLine, Phase, stage};
 
 /// Watches a run; called by the thread that runs it.
 pub trait Observer {
@@ -50,7 +50,7 @@ impl Numbers {
             match line {
                 IntervalLine::Op(op) => {
                     let seconds = (op.end_ns - op.start_ns) as f64 / 1e9;
-                    if op.op != "watch_delivery" && seconds > 0.0 {
+                    if !stage::is_observed(&op.op) && seconds > 0.0 {
                         numbers.rate += op.ok as f64 / seconds;
                     }
                     numbers.errors += op.failed.values().sum::<u64>() + op.unknown + op.shed;

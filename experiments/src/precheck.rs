@@ -3,8 +3,8 @@
 use std::net::{IpAddr, UdpSocket};
 use std::time::Duration;
 
-use quorumeter_loadgen::plan::{Load, Placement, Workload};
-use quorumeter_record::{LoopKind, MemberInfo, OpInfo, StreamInfo, WatchInfo};
+use quorumeter_loadgen::plan::{Cycle, Load, Placement, Workload};
+use quorumeter_record::{LifeInfo, LoopKind, MemberInfo, OpInfo, StreamInfo, WatchInfo, stage};
 use quorumeter_targets::session::Member;
 use quorumeter_targets::zookeeper::{ZooKeeper, admin};
 use quorumeter_targets::{Driver, OpKind};
@@ -67,11 +67,15 @@ pub(crate) fn streams(workload: &Workload) -> Vec<StreamInfo> {
         .streams
         .iter()
         .map(|stream| {
-            let mut ops: Vec<OpInfo> = stream.ops.iter().map(|op| op_info(op.kind, op.weight)).collect();
+            let mut ops: Vec<OpInfo> = match stream.life {
+                Some(life) => life_ops(life.cycle),
+                None => stream.ops.iter().map(|op| op_info(op.kind, op.weight)).collect(),
+            };
             let (loop_kind, offered_rate) = match &stream.load {
                 Load::Open { profile, .. } => (LoopKind::Open, Some(profile.mean_rate(measure_s))),
                 Load::Closed => (LoopKind::Closed, None),
                 Load::Watch(_) => (LoopKind::Watch, None),
+                Load::Idle => (LoopKind::Idle, None),
             };
             let watch = stream.watch().map(|watch| WatchInfo {
                 kind: watch.kind.name().to_owned(),
@@ -81,7 +85,7 @@ pub(crate) fn streams(workload: &Workload) -> Vec<StreamInfo> {
             });
             if watch.is_some() {
                 ops.push(OpInfo {
-                    op: "watch_delivery".into(),
+                    op: stage::WATCH_DELIVERY.into(),
                     weight: 0.0,
                     consistency: ZooKeeper::consistency(OpKind::Read).into(),
                     requests: 0,
@@ -96,6 +100,11 @@ pub(crate) fn streams(workload: &Workload) -> Vec<StreamInfo> {
                 policy: stream.policy.to_string(),
                 ops,
                 watch,
+                life: stream.life.map(|life| LifeInfo {
+                    cycle: life.cycle.name().to_owned(),
+                    hold_ns: life.hold_ns,
+                    timeout_ms: stream.session_timeout_ms,
+                }),
             }
         })
         .collect()
@@ -108,4 +117,17 @@ fn op_info(kind: OpKind, weight: f64) -> OpInfo {
         consistency: ZooKeeper::consistency(kind).into(),
         requests: ZooKeeper::requests_per_op(kind),
     }
+}
+
+/// The ops of session lives: the one that is scheduled, with the first op's consistency, and what is observed.
+fn life_ops(cycle: Cycle) -> Vec<OpInfo> {
+    let first_op = if cycle.reads() { OpKind::Read } else { OpKind::CreateEphemeral };
+    let scheduled = cycle.op().map(|name| OpInfo { op: name.to_owned(), ..op_info(first_op, 1.0) });
+    let observed = cycle.stages().iter().map(|stage| OpInfo {
+        op: (*stage).to_owned(),
+        weight: 0.0,
+        consistency: if *stage == stage::FIRST_OP { ZooKeeper::consistency(first_op) } else { "none" }.into(),
+        requests: 0,
+    });
+    scheduled.into_iter().chain(observed).collect()
 }

@@ -10,6 +10,7 @@
 //! | `<stream>.<op>.all.response` | the sum of the four |
 //! | `<stream>.watch_delivery.ok.after_ack`, `.before_ack` | received − acknowledged, and its negative where the event came first |
 //! | `<stream>.watch_delivery.ok.first`, `.median`, `.last` | received − intended of three deliveries of each write that reached all of its watchers |
+//! | `<stream>.tcp.ok.response`, `.handshake.`, … | stages of sessions' lives, as if they were ops: see [`stage`](crate::stage) |
 //! | `generator.lag` | released − intended |
 //!
 //! Only ops intended in the measured window are in this file.

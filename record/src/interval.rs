@@ -23,6 +23,8 @@ pub enum IntervalLine {
     Generator(GeneratorLine),
     /// The watches of one watch stream.
     Watch(WatchLine),
+    /// The sessions of one stream of session lives.
+    Sessions(SessionsLine),
     /// The keys that one stream used, over the whole measured window; written once, at the end.
     Keys(KeysLine),
 }
@@ -277,6 +279,34 @@ pub struct FanOutSummary {
     pub median_ns: Quantiles,
     /// received − intended of each write's last delivery.
     pub last_ns: Quantiles,
+}
+
+/// The sessions of one stream of session lives in one interval. How long the stages of a life took stands in the
+/// stream's op lines: see [`stage`](crate::stage).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SessionsLine {
+    /// Number of the interval, from 0.
+    pub interval: u32,
+    /// Start of the interval, nanoseconds since the run's start.
+    pub start_ns: u64,
+    /// End of the interval, nanoseconds since the run's start.
+    pub end_ns: u64,
+    /// Phase of the run in which the interval lies.
+    pub during: Phase,
+    /// Name of the stream.
+    pub stream: String,
+    /// Sessions with a connection at the interval's end.
+    pub open: u64,
+    /// Connections that ended and were not meant to.
+    pub lost_connections: u64,
+    /// Attempts to connect that failed and were followed by another for the same op.
+    pub retries: u64,
+    /// Sessions that were gone before their timeout had passed.
+    pub early: u64,
+    /// The shortest session timeout that a member granted in this interval, milliseconds; `null` when none did.
+    pub timeout_min_ms: Option<u32>,
+    /// The longest one.
+    pub timeout_max_ms: Option<u32>,
 }
 
 /// Which keys one stream used in the measured window, as measured.

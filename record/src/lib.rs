@@ -23,17 +23,18 @@ mod member;
 mod quantiles;
 mod reader;
 mod schema;
+pub mod stage;
 mod summary;
 mod writer;
 
 pub use event::{Event, EventKind, Phase, SessionChange, StopReason};
 pub use interval::{
-    FanOutSummary, GeneratorLine, IntervalLine, KeysLine, OpLine, OpPhase, StreamCounts, StreamLine,
-    ValueBytes, WatchLine, WorkerUse,
+    FanOutSummary, GeneratorLine, IntervalLine, KeysLine, OpLine, OpPhase, SessionsLine, StreamCounts,
+    StreamLine, ValueBytes, WatchLine, WorkerUse,
 };
 pub use manifest::{
-    Environment, LoopKind, Manifest, MemberInfo, OpInfo, PhasePlan, StreamInfo, TargetInfo, Tool, WallStart,
-    WatchInfo,
+    Environment, LifeInfo, LoopKind, Manifest, MemberInfo, OpInfo, PhasePlan, StreamInfo, TargetInfo, Tool,
+    WallStart, WatchInfo,
 };
 pub use member::{MemberLine, ProcessUse};
 pub use quantiles::{DURATION_BOUNDS, Quantiles, new_duration_histogram};
@@ -41,7 +42,7 @@ pub use reader::{ReadError, RecordReader};
 pub use schema::schemas;
 pub use summary::{
     Accounting, GateOutcome, GateResult, Generator, GeneratorVerdict, InFlightAtSend, KeyDistribution,
-    LittlesLaw, OpSummary, StreamSummary, Summary, Verdict, WatchSummary,
+    LittlesLaw, OpSummary, SessionsSummary, StreamSummary, Summary, Verdict, WatchSummary,
 };
 pub use writer::{RecordWriter, WriteError};
 

@@ -83,6 +83,9 @@ pub struct StreamInfo {
     pub ops: Vec<OpInfo>,
     /// For a watch stream, its watches.
     pub watch: Option<WatchInfo>,
+    /// For a stream of session lives, what becomes of them.
+    #[serde(default)]
+    pub life: Option<LifeInfo>,
 }
 
 /// One kind of op of a stream.
@@ -90,7 +93,7 @@ pub struct StreamInfo {
 pub struct OpInfo {
     /// Name of the op.
     pub op: String,
-    /// Weight in the mix; 0 for `watch_delivery`, which is not drawn.
+    /// Weight in the mix; 0 for what is observed and not drawn, such as `watch_delivery`.
     pub weight: f64,
     /// What a read may return: `local`, `session`, `fresh` or `linearizable`.
     pub consistency: String,
@@ -111,6 +114,17 @@ pub struct WatchInfo {
     pub watchers: u32,
 }
 
+/// The sessions of a stream of session lives.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LifeInfo {
+    /// How they end: `idle` (not at all), `close`, `drop`, `reattach` or `expire`.
+    pub cycle: String,
+    /// How long they are held before that, nanoseconds.
+    pub hold_ns: u64,
+    /// Session timeout that is asked for, milliseconds.
+    pub timeout_ms: u32,
+}
+
 /// Who decides when an op starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -123,6 +137,8 @@ pub enum LoopKind {
     Mixed,
     /// The server (of a watch stream).
     Watch,
+    /// Nobody: the sessions are only kept alive.
+    Idle,
 }
 
 /// Lengths of the phases, nanoseconds.

@@ -40,6 +40,9 @@ pub struct Summary {
     pub streams: BTreeMap<String, StreamSummary>,
     /// Every watch stream, by name.
     pub watches: BTreeMap<String, WatchSummary>,
+    /// Streams of session lives by name.
+    #[serde(default)]
+    pub sessions: BTreeMap<String, SessionsSummary>,
     /// Failover measurement; `null` for a plain run.
     pub failover: Option<serde_json::Value>,
     /// Safety checks; `null` when none were asked for.
@@ -236,6 +239,24 @@ pub struct KeyDistribution {
     pub top_1_percent_share: f64,
     /// Share of the ops on the most used 10 % of the keys.
     pub top_10_percent_share: f64,
+}
+
+/// The sessions of one stream of session lives, from the start of the measured window to the end of the drain. How
+/// long the stages of a life took stands under `ops`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SessionsSummary {
+    /// How they end: `idle` (not at all), `close`, `drop`, `reattach` or `expire`.
+    pub cycle: String,
+    /// The most sessions with a connection at the end of an interval of the measured window.
+    pub open_max: u64,
+    /// Connections that ended and were not meant to.
+    pub lost_connections: u64,
+    /// Attempts to connect that failed and were followed by another for the same op.
+    pub retries: u64,
+    /// Sessions that were gone before their timeout had passed since their last request was sent.
+    pub early: u64,
+    /// The shortest and the longest session timeout that members granted, milliseconds; `null` when none did.
+    pub timeout_ms: Option<(u32, u32)>,
 }
 
 /// The watches of one stream, from the start of the measured window to the end of the drain.

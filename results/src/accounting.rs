@@ -10,9 +10,8 @@
 
 use std::collections::BTreeMap;
 
-use quorumeter_record::{Accounting, StreamCounts};
+use quorumeter_record::{Accounting, StreamCounts, stage};
 
-use crate::WATCH_DELIVERY;
 use crate::figures::counted;
 use crate::tally::{OpKey, OpTally, Outcomes, StreamTally, Tally};
 
@@ -42,7 +41,7 @@ pub(crate) fn accounts(tally: &Tally, complete: bool) -> Accounts {
         counts.merge(&stream.measure);
         requests += stream.requests;
     }
-    for (stream, _) in tally.ops.keys().filter(|(_, op)| op != WATCH_DELIVERY) {
+    for (stream, _) in tally.ops.keys().filter(|(_, op)| !stage::is_observed(op)) {
         if !tally.streams.contains_key(stream) {
             accounts.violations.push(format!("stream {stream}: its ops have lines, and it has none"));
         }
@@ -94,7 +93,7 @@ fn check(name: &str, stream: &StreamTally, ops: &BTreeMap<OpKey, OpTally>, compl
             }
         }
         let (mut warmup, mut measure) = (Outcomes::default(), Outcomes::default());
-        for (_, op) in ops.iter().filter(|((stream, op), _)| stream == name && op != WATCH_DELIVERY) {
+        for (_, op) in ops.iter().filter(|((stream, op), _)| stream == name && !stage::is_observed(op)) {
             warmup.merge(op.warmup);
             measure.merge(op.measure);
         }
@@ -213,7 +212,7 @@ mod tests {
     fn watch_events_are_nobodys_requests() {
         let mut tally = balanced();
         let delivery = OpTally { measure: Outcomes { ok: 50, ..Outcomes::default() }, ..OpTally::default() };
-        tally.ops.insert(("watchers".to_owned(), WATCH_DELIVERY.to_owned()), delivery);
+        tally.ops.insert(("watchers".to_owned(), stage::WATCH_DELIVERY.to_owned()), delivery);
         tally.streams.insert("watchers".to_owned(), StreamTally { requests: 4, ..StreamTally::default() });
         let accounts = accounts(&tally, true);
         assert_eq!(accounts.violations, [] as [&str; 0]);

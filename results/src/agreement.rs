@@ -3,7 +3,8 @@
 
 use std::fmt;
 
-use crate::WATCH_DELIVERY;
+use quorumeter_record::stage;
+
 use crate::figures::{count, percent};
 use crate::latencies::Latencies;
 use crate::tally::{OpKey, Tally};
@@ -19,7 +20,7 @@ pub(crate) struct Untimed {
 
 /// Every kind of op for which that is so, in a record that is complete.
 pub(crate) fn untimed(tally: &Tally, latencies: &Latencies) -> Vec<Untimed> {
-    let ops = tally.ops.iter().filter(|((_, op), _)| op != WATCH_DELIVERY);
+    let ops = tally.ops.iter().filter(|((_, op), _)| op != stage::WATCH_DELIVERY);
     ops.filter_map(|(key, op)| {
         let timed = latencies.ops.get(key);
         let counted = op.measure;

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use quorumeter_record::{
     FanOutSummary, InFlightAtSend, KeyDistribution, KeysLine, LoopKind, Manifest, OpSummary, Phase,
-    Quantiles, ReadError, RecordReader, StreamInfo, StreamSummary, Summary, Verdict, WatchSummary,
+    Quantiles, ReadError, RecordReader, SessionsSummary, StreamInfo, StreamSummary, Summary, Verdict,
+    WatchSummary, stage,
 };
 
 use crate::accounting::{self, Accounts};
@@ -14,7 +15,7 @@ use crate::latencies::{IntervalLatency, Latencies, OpLatencies};
 use crate::littles_law::littles_law;
 use crate::tally::{IntervalTally, OpKey, OpTally, Tally};
 use crate::timeline::{SessionCounts, StopSeen, Timeline};
-use crate::{WATCH_DELIVERY, gates, verdict, warnings};
+use crate::{gates, verdict, warnings};
 
 /// Everything that reports show.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,7 +85,7 @@ pub fn analyse(record: &RecordReader) -> Result<Analysis, ReadError> {
     let accounts = accounting::accounts(&tally, timeline.ended);
     let keys = op_keys(manifest, &tally);
     let open_loop = keys.iter().filter(|(stream, op)| {
-        op != WATCH_DELIVERY && info(manifest, stream).is_some_and(|s| s.loop_kind == LoopKind::Open)
+        !stage::is_observed(op) && info(manifest, stream).is_some_and(|s| s.loop_kind == LoopKind::Open)
     });
     let generator = generator::judge(latencies.lag(), &latencies.response_of(open_loop), &tally.generator);
     let ops: BTreeMap<String, OpSummary> = keys
@@ -105,6 +106,7 @@ pub fn analyse(record: &RecordReader) -> Result<Analysis, ReadError> {
         littles_law: littles_law(&tally, window_ns),
         streams: streams(manifest, &tally, &accounts, &ops, window_ns),
         watches: watches(manifest, &tally, &latencies),
+        sessions: sessions(manifest, &tally),
         ops,
         failover: None,
         safety: None,
@@ -160,7 +162,8 @@ fn loop_of_the_run(streams: &[StreamInfo]) -> LoopKind {
         (true, true) => LoopKind::Mixed,
         (true, false) => LoopKind::Open,
         (false, true) => LoopKind::Closed,
-        (false, false) => LoopKind::Watch,
+        (false, false) if any(LoopKind::Watch) => LoopKind::Watch,
+        (false, false) => LoopKind::Idle,
     }
 }
 
@@ -232,11 +235,28 @@ fn key_distribution(line: &KeysLine) -> KeyDistribution {
     }
 }
 
+fn sessions(manifest: &Manifest, tally: &Tally) -> BTreeMap<String, SessionsSummary> {
+    let summary = |stream: &StreamInfo| {
+        let life = stream.life.as_ref()?;
+        let sums = tally.sessions.get(&stream.name).copied().unwrap_or_default();
+        let summary = SessionsSummary {
+            cycle: life.cycle.clone(),
+            open_max: sums.open_max,
+            lost_connections: sums.lost_connections,
+            retries: sums.retries,
+            early: sums.early,
+            timeout_ms: sums.timeout_ms,
+        };
+        Some((stream.name.clone(), summary))
+    };
+    manifest.streams.iter().filter_map(summary).collect()
+}
+
 fn watches(manifest: &Manifest, tally: &Tally, latencies: &Latencies) -> BTreeMap<String, WatchSummary> {
     let summary = |stream: &StreamInfo| {
         let watch = stream.watch.as_ref()?;
         let sums = tally.watches.get(&stream.name).copied().unwrap_or_default();
-        let delivery = latencies.ops.get(&(stream.name.clone(), WATCH_DELIVERY.to_owned()));
+        let delivery = latencies.ops.get(&(stream.name.clone(), stage::WATCH_DELIVERY.to_owned()));
         let [first_ns, median_ns, last_ns] = delivery.map(OpLatencies::ranks).unwrap_or_default();
         let (complete, incomplete) = (sums.complete, sums.incomplete);
         let summary = WatchSummary {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use quorumeter_record::*;
 
-use crate::{Analysis, Point, WATCH_DELIVERY, Window, analyse};
+use crate::{Analysis, Point, Window, analyse};
+use quorumeter_record::stage::WATCH_DELIVERY;
 
 pub(crate) const S: u64 = 1_000_000_000;
 pub(crate) const MS: u64 = 1_000_000;
@@ -104,6 +105,7 @@ pub(crate) fn streams() -> Vec<StreamInfo> {
         policy: "ideal".to_owned(),
         ops: vec![op_info("read", "session"), op_info("write", "linearizable")],
         watch: None,
+        life: None,
     };
     let watchers = StreamInfo {
         name: "watchers".to_owned(),
@@ -266,6 +268,7 @@ pub(crate) fn summary() -> Summary {
         ]),
         streams: BTreeMap::from([("app".to_owned(), app), ("watchers".to_owned(), watchers)]),
         watches: BTreeMap::from([("watchers".to_owned(), watch)]),
+        sessions: Default::default(),
         failover: None,
         safety: None,
         gates: Vec::new(),

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 use quorumeter_record::hlog::Entry;
-use quorumeter_record::{HLOG_FILE, Quantiles, ReadError, RecordReader, new_duration_histogram};
+use quorumeter_record::{HLOG_FILE, Quantiles, ReadError, RecordReader, new_duration_histogram, stage};
 
-use crate::WATCH_DELIVERY;
 use crate::tally::{COUNT_MAX, OpKey};
 
 /// What `latency.hlog` tells: memory for one histogram per tag, and two numbers per interval.
@@ -226,10 +225,11 @@ impl Tag<'_> {
         Some(Tag::Op { stream, op, part })
     }
 
-    /// For response times, whether they are known, or from below only. The clients' own are meant, not watch events.
+    /// For response times, whether they are known, or from below only. Those of scheduled ops are meant.
     fn response_is_known(self) -> Option<bool> {
         match self {
-            Tag::Op { op: WATCH_DELIVERY, .. } | Tag::Lag => None,
+            Tag::Lag => None,
+            Tag::Op { op, .. } if stage::is_observed(op) => None,
             Tag::Op { part: "ok.response" | "failed.response", .. } => Some(true),
             Tag::Op { part: "unknown.response" | "shed.response", .. } => Some(false),
             Tag::Op { .. } => None,

@@ -32,6 +32,3 @@ pub use analysis::{Analysis, Point, Window, analyse};
 pub use gates::{Gate, GateError};
 pub use report::{Format, render, render_csv, render_json, render_markdown, render_text};
 pub use timeline::{SessionCounts, StopSeen};
-
-/// The op under which watch events stand: nobody issues it, so it counts as no stream's request.
-const WATCH_DELIVERY: &str = "watch_delivery";

@@ -5,11 +5,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use quorumeter_record::{
-    GeneratorLine, INTERVALS_FILE, IntervalLine, KeysLine, OpLine, OpPhase, Phase, ReadError, StreamCounts,
-    StreamLine, ValueBytes, WatchLine, WorkerUse,
+    GeneratorLine, INTERVALS_FILE, IntervalLine, KeysLine, OpLine, OpPhase, Phase, ReadError, SessionsLine,
+    StreamCounts, StreamLine, ValueBytes, WatchLine, WorkerUse, stage,
 };
-
-use crate::WATCH_DELIVERY;
 
 /// All counts of a record together are at most this.
 pub(crate) const COUNT_MAX: u64 = i64::MAX as u64;
@@ -28,6 +26,8 @@ pub(crate) struct Tally {
     pub(crate) generator: GeneratorTally,
     /// Per watch stream, from the measured window's start to the drain's end.
     pub(crate) watches: BTreeMap<String, WatchTally>,
+    /// Per stream of session lives.
+    pub(crate) sessions: BTreeMap<String, SessionsTally>,
     /// The keys that each stream used.
     pub(crate) keys: BTreeMap<String, KeysLine>,
     /// The intervals of the measured window.
@@ -126,6 +126,18 @@ pub(crate) struct WatchTally {
     pub(crate) incomplete: u64,
 }
 
+/// The sessions of one stream of session lives, from the measured window's start to the drain's end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct SessionsTally {
+    /// The most at the end of an interval of the measured window.
+    pub(crate) open_max: u64,
+    pub(crate) lost_connections: u64,
+    pub(crate) retries: u64,
+    pub(crate) early: u64,
+    /// The shortest and the longest timeout granted, from the run's start on.
+    pub(crate) timeout_ms: Option<(u32, u32)>,
+}
+
 /// One interval of the measured window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct IntervalTally {
@@ -179,6 +191,7 @@ impl Tally {
                 IntervalLine::Stream(line) => tally.stream(line),
                 IntervalLine::Generator(line) => tally.generator(&line),
                 IntervalLine::Watch(line) => tally.watch(line),
+                IntervalLine::Sessions(line) => tally.sessions(line),
                 IntervalLine::Keys(line) => {
                     tally.keys.insert(line.stream.clone(), line);
                 }
@@ -202,7 +215,7 @@ impl Tally {
     }
 
     fn op(&mut self, line: OpLine) {
-        let ok = if line.op == WATCH_DELIVERY { 0 } else { line.ok };
+        let ok = if stage::is_observed(&line.op) { 0 } else { line.ok };
         self.interval(line.during, line.interval, line.start_ns, line.end_ns, ok);
         let op = self.ops.entry((line.stream, line.op)).or_default();
         if line.during == Phase::Measure {
@@ -287,6 +300,24 @@ impl Tally {
         watch.incomplete += line.fan_out.incomplete;
     }
 
+    fn sessions(&mut self, line: SessionsLine) {
+        self.interval(line.during, line.interval, line.start_ns, line.end_ns, 0);
+        let sessions = self.sessions.entry(line.stream).or_default();
+        if let (Some(min), Some(max)) = (line.timeout_min_ms, line.timeout_max_ms) {
+            let (before_min, before_max) = sessions.timeout_ms.unwrap_or((min, max));
+            sessions.timeout_ms = Some((before_min.min(min), before_max.max(max)));
+        }
+        if !matches!(line.during, Phase::Measure | Phase::Drain) {
+            return;
+        }
+        if line.during == Phase::Measure {
+            sessions.open_max = sessions.open_max.max(line.open);
+        }
+        sessions.lost_connections += line.lost_connections;
+        sessions.retries += line.retries;
+        sessions.early += line.early;
+    }
+
     /// Notes the interval that a line is of. The lines of one interval stand together.
     fn interval(&mut self, during: Phase, number: u32, start_ns: u64, end_ns: u64, ok: u64) {
         self.end_ns = self.end_ns.max(end_ns);
@@ -322,6 +353,7 @@ fn counts_of(line: &IntervalLine) -> u128 {
             let came = [l.events, l.matched, l.unmatched, l.merged];
             sum(&came) + sum(&[l.lost, l.duplicate, l.interrupted, l.dropped])
         }
+        IntervalLine::Sessions(l) => sum(&[l.open, l.lost_connections, l.retries, l.early]),
         IntervalLine::Keys(_) => 0,
     }
 }
@@ -387,11 +419,14 @@ mod tests {
     #[test]
     fn watch_events_are_no_replies_of_the_series() {
         let tally = tally([
-            IntervalLine::Op(OpLine { ok: 7, ..op_line(1, Phase::Measure, "watchers", WATCH_DELIVERY) }),
+            IntervalLine::Op(OpLine {
+                ok: 7,
+                ..op_line(1, Phase::Measure, "watchers", stage::WATCH_DELIVERY)
+            }),
             IntervalLine::Op(OpLine { ok: 2, ..op_line(1, Phase::Measure, "app", "write") }),
         ]);
         assert_eq!(tally.intervals[0].ok, 2);
-        assert_eq!(tally.ops[&("watchers".to_owned(), WATCH_DELIVERY.to_owned())].ok_in_window, 7);
+        assert_eq!(tally.ops[&("watchers".to_owned(), stage::WATCH_DELIVERY.to_owned())].ok_in_window, 7);
     }
 
     #[test]

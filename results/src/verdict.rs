@@ -1,8 +1,7 @@
 //! The verdict on a run, with its reasons.
 
-use quorumeter_record::{GateOutcome, GeneratorVerdict, StopReason, Summary, Verdict};
+use quorumeter_record::{GateOutcome, GeneratorVerdict, StopReason, Summary, Verdict, stage};
 
-use crate::WATCH_DELIVERY;
 use crate::figures::span;
 use crate::gates::GENERATOR_WAS_THE_LIMIT;
 use crate::timeline::StopSeen;
@@ -60,11 +59,11 @@ pub(crate) fn judge(
     (verdict, reasons.into_iter().map(|(_, text)| text).collect())
 }
 
-/// Whether any op succeeded. Watch events count only where nothing else was asked for.
+/// Whether any op succeeded. What is only observed counts where nothing else was asked for.
 fn any_ok(summary: &Summary) -> bool {
-    let is_watch = |key: &str| key.split_once('.').is_some_and(|(_, op)| op == WATCH_DELIVERY);
-    let only_watches = summary.ops.keys().all(|key| is_watch(key));
-    summary.ops.iter().any(|(key, op)| op.ok > 0 && (only_watches || !is_watch(key)))
+    let is_observed = |key: &str| key.split_once('.').is_some_and(|(_, op)| stage::is_observed(op));
+    let only_observed = summary.ops.keys().all(|key| is_observed(key));
+    summary.ops.iter().any(|(key, op)| op.ok > 0 && (only_observed || !is_observed(key)))
 }
 
 #[cfg(test)]

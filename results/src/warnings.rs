@@ -1,10 +1,9 @@
 //! What a reader of the results should know, each with what would help.
 
 use quorumeter_record::{
-    Environment, GeneratorVerdict, LoopKind, Manifest, OpSummary, Quantiles, StopReason, Summary,
+    Environment, GeneratorVerdict, LoopKind, Manifest, OpSummary, Quantiles, StopReason, Summary, stage,
 };
 
-use crate::WATCH_DELIVERY;
 use crate::figures::{count, counted, decimal, duration, span};
 use crate::tally::Tally;
 use crate::timeline::Timeline;
@@ -122,19 +121,35 @@ fn closed_loops(summary: &Summary, warnings: &mut Vec<String>) {
 }
 
 /// Quantiles that reports show and that cannot be told.
+/// Why nothing of a kind may have ended, where that is worth a word.
+fn nothing_ended(key: &str) -> Option<String> {
+    let op = key.split_once('.').map_or(key, |(_, op)| op);
+    let advice = match op {
+        stage::WATCH_DELIVERY => "no watch event came: let a stream write to the watched keys",
+        stage::PING => {
+            "no ping was due: sessions ping after a third of their timeout; measure longer, or ask for a shorter \
+             session_timeout"
+        }
+        stage::EXPIRY => {
+            "no silent session was due to expire: measure longer than the session timeout, or ask for a shorter one"
+        }
+        // TLS is there only where it is used; the others come with ops that have lines of their own.
+        op if stage::is_part(op) => return None,
+        _ => "no operation ended: measure longer with --duration, or raise its weight in `mix`",
+    };
+    Some(format!("{key}: {advice}"))
+}
+
 fn few_samples(summary: &Summary, warnings: &mut Vec<String>) {
     let mut few = Vec::new();
     let mut needed_s: f64 = 0.0;
     for (key, op) in &summary.ops {
         let samples = op.response_ns.count;
         if ended(op) == 0 && summary.measured_s > 0.0 {
-            warnings.push(if key.ends_with(&format!(".{WATCH_DELIVERY}")) {
-                format!("{key}: no watch event came: let a stream write to the watched keys")
-            } else {
-                format!(
-                    "{key}: no operation ended: measure longer with --duration, or raise its weight in `mix`"
-                )
-            });
+            warnings.extend(nothing_ended(key));
+            continue;
+        }
+        if key.split_once('.').is_some_and(|(_, op)| stage::is_part(op)) {
             continue;
         }
         let missing = SHOWN_QUANTILES

@@ -204,4 +204,11 @@ pub enum Operation {
     WatchBelow {
         key: u32,
     },
+    /// Set a one-shot watch with `exists` on an ephemeral node of one of the stream's sessions.
+    WatchEphemeral {
+        session: u32,
+        serial: u32,
+    },
+    /// End the session.
+    Close,
 }

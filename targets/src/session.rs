@@ -10,6 +10,7 @@
 //! complete. One clock reading per system call: just before a write, just after a read.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::rc::Rc;
@@ -50,6 +51,19 @@ pub struct Completion {
     pub number: Option<u32>,
 }
 
+impl Completion {
+    /// That of an op of which nothing is known.
+    pub const NOTHING: Completion = Completion {
+        done_ns: 0,
+        sent_ns: 0,
+        outcome: Outcome::Unknown,
+        zxid: 0,
+        value_bytes: None,
+        version: -1,
+        number: None,
+    };
+}
+
 /// A watch event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WatchEvent {
@@ -74,6 +88,10 @@ pub trait Sink<T> {
     fn not_sent(&mut self, tag: T, op: Operation);
     /// A watch event came.
     fn event(&mut self, event: WatchEvent);
+    /// A ping was answered.
+    fn pinged(&mut self, _sent_ns: u64, _done_ns: u64) {}
+    /// The ephemeral node `serial` of the stream's session number `session` is gone.
+    fn gone(&mut self, _session: u32, _serial: u32, _received_ns: u64) {}
 }
 
 /// Why a connection is of no use any more.
@@ -96,6 +114,27 @@ pub enum ConnectionError {
     Silent(u64),
 }
 
+/// What a connection that is being made waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waited {
+    /// The TCP connection.
+    Tcp,
+    /// The TLS handshake.
+    Tls,
+    /// The session's handshake, whose request has been sent.
+    Handshake,
+}
+
+impl fmt::Display for Waited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Waited::Tcp => "TCP connection",
+            Waited::Tls => "TLS handshake",
+            Waited::Handshake => "answer to the handshake",
+        })
+    }
+}
+
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -106,7 +145,7 @@ pub enum ConnectError {
     #[error("no {what} within {timeout_ms} ms")]
     Timeout {
         /// What was waited for.
-        what: &'static str,
+        what: Waited,
         /// How long.
         timeout_ms: u64,
     },
@@ -200,6 +239,30 @@ pub trait Connection<T: Copy> {
     fn socket(&self) -> Rc<Socket>;
 }
 
+/// What connecting came to.
+#[derive(Debug)]
+pub struct Dialled<C> {
+    /// Whose session it is.
+    pub attached: Attached,
+    /// The connection; none when the session has expired.
+    pub connection: Option<C>,
+    /// When each stage of it ended.
+    pub stages: Stages,
+}
+
+/// When the stages of connecting ended: times on the run's clock, nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stages {
+    /// Before the system was asked for a TCP connection.
+    pub began_ns: u64,
+    /// The TCP connection was established.
+    pub connected_ns: u64,
+    /// TLS was agreed on; the same as `connected_ns` without TLS.
+    pub secured_ns: u64,
+    /// The session was there, and the credentials were taken.
+    pub attached_ns: u64,
+}
+
 /// One kind of system.
 pub trait Driver: Clone + Send + 'static {
     /// Its connections.
@@ -218,10 +281,20 @@ pub trait Driver: Clone + Send + 'static {
         identity: &Identity,
         timeouts: Timeouts,
         clock: Clock,
-    ) -> impl Future<Output = Result<(Attached, Option<Self::Connection<T>>), ConnectError>>;
+    ) -> impl Future<Output = Result<Dialled<Self::Connection<T>>, ConnectError>>;
 
     /// What a role is called that a session is pinned to, asked of the member itself now.
     fn role(&self, member: usize) -> impl Future<Output = Option<String>>;
+
+    /// What an attempt to connect that failed has come to, if connecting is what is measured: failed when the member
+    /// cannot have made a session, else unknown.
+    fn outcome_of(error: &ConnectError) -> Outcome;
+
+    /// What has become of a session that a member says is gone, as an op's outcome.
+    const EXPIRED: Outcome;
+
+    /// What has become of a wait that a lost connection ended, where nothing was asked of the member.
+    const CONNECTION_LOST: Outcome;
 
     /// The name of an error code.
     fn error_name(code: i32) -> Cow<'static, str>;

@@ -11,7 +11,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
-use crate::session::{ConnectError, Member};
+use crate::session::{ConnectError, Member, Waited};
+use crate::source;
 use crate::tls::TlsFailure;
 
 /// A connected stream.
@@ -24,16 +25,22 @@ pub enum Stream {
 
 impl Stream {
     /// Connects to a member and, if that is how it is reached, secures the connection; `limit` bounds both together.
-    pub async fn open(member: &Member, limit: Duration) -> Result<Stream, ConnectError> {
+    /// `connected` is called between the two.
+    pub async fn open(
+        member: &Member,
+        limit: Duration,
+        connected: impl FnOnce(),
+    ) -> Result<Stream, ConnectError> {
         let deadline = Instant::now() + limit;
         let late = |what| ConnectError::Timeout { what, timeout_ms: limit.as_millis() as u64 };
-        let tcp = timeout_at(deadline, TcpStream::connect(member.address))
+        let tcp = timeout_at(deadline, source::connect(member.address))
             .await
-            .map_err(|_| late("TCP connection"))?
+            .map_err(|_| late(Waited::Tcp))?
             .map_err(ConnectError::Tcp)?;
+        connected();
         tcp.set_nodelay(true).map_err(ConnectError::Tcp)?;
         let Some(tls) = &member.tls else { return Ok(Stream::Plain(tcp)) };
-        let secured = timeout_at(deadline, tls.secure(tcp)).await.map_err(|_| late("TLS handshake"))?;
+        let secured = timeout_at(deadline, tls.secure(tcp)).await.map_err(|_| late(Waited::Tls))?;
         secured.map(|stream| Stream::Secured(Box::new(stream))).map_err(|error| {
             match (TlsFailure::of(&error), error.kind()) {
                 (Some(failure), _) => failure.into(),

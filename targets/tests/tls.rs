@@ -220,7 +220,7 @@ async fn load_connection(member: Member, clock: Clock) -> ZooKeeperConnection<u3
     };
     let values = vec![2; VALUE_LEN].into();
     let driver = ZooKeeper::new(vec![member], DialSettings::default(), layout, values);
-    driver.connect(0, 0, 0, &Identity::default(), TIMEOUTS, clock).await.unwrap().1.unwrap()
+    driver.connect(0, 0, 0, &Identity::default(), TIMEOUTS, clock).await.unwrap().connection.unwrap()
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use quorumeter_loadgen::plan::Stream;
 use quorumeter_loadgen::{Engine, values};
 use quorumeter_record::{Phase, TargetInfo};
 use quorumeter_targets::session::Timeouts;
@@ -174,18 +175,7 @@ impl Control<'_> {
             let value = chooser.next_value(&mut random);
             &values[value.offset as usize..][..value.len as usize]
         };
-        let creating: Vec<u32> =
-            self.workload
-                .streams
-                .iter()
-                .map(|s| {
-                    if s.ops.iter().any(|op| op.kind.is_write() && !op.kind.has_key()) {
-                        s.sessions
-                    } else {
-                        0
-                    }
-                })
-                .collect();
+        let creating: Vec<u32> = self.workload.streams.iter().map(Stream::creating_sessions).collect();
         let observer = &mut *self.observer;
         let mut client = client.lock().await;
         let progress = |done, total| observer.prefill(done, total);

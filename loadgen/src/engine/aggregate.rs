@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hdrhistogram::Histogram;
 use quorumeter_record::{
     Event, EventKind, GeneratorLine, IntervalLine, KeysLine, OpLine, OpPhase, Phase, Quantiles, RecordWriter,
-    StreamLine, WatchLine, WorkerUse, WriteError, new_duration_histogram,
+    SessionsLine, StreamLine, WatchLine, WorkerUse, WriteError, new_duration_histogram,
+    stage::WATCH_DELIVERY,
 };
 
 use super::buffer::{IntervalBuffer, OpSlot, add};
@@ -234,12 +235,11 @@ impl Aggregator {
         let own_phase = if buffer.during == Phase::Warmup { OpPhase::Warmup } else { OpPhase::Measure };
         for (number, stream) in workload.streams.iter().enumerate() {
             let recorded = &buffer.streams[number];
-            let names = stream.ops.iter().map(|op| op.kind.to_string());
-            for (name, slots) in names.zip(&recorded.ops) {
+            for (name, slots) in stream.op_names().iter().zip(&recorded.ops) {
                 for phase in OpPhase::ALL {
                     let slot = &slots[phase as usize];
                     if phase == own_phase || !is_empty(slot) {
-                        let line = self.op_line(buffer, &stream.name, &name, phase, slot);
+                        let line = self.op_line(buffer, &stream.name, name, phase, slot);
                         lines.push(IntervalLine::Op(line));
                     }
                 }
@@ -272,6 +272,21 @@ impl Aggregator {
                     fan_out: deliveries.fan_out(),
                 }));
                 self.deliveries[number] = Some(deliveries);
+            }
+            if stream.life.is_some() {
+                lines.push(IntervalLine::Sessions(SessionsLine {
+                    interval: buffer.number,
+                    start_ns: buffer.start_ns,
+                    end_ns: buffer.end_ns,
+                    during: buffer.during,
+                    stream: stream.name.clone(),
+                    open: recorded.lives.open,
+                    lost_connections: recorded.lives.lost_connections,
+                    retries: recorded.lives.retries,
+                    early: recorded.lives.early,
+                    timeout_min_ms: recorded.lives.timeout_ms.map(|(min, _)| min),
+                    timeout_max_ms: recorded.lives.timeout_ms.map(|(_, max)| max),
+                }));
             }
             lines.push(IntervalLine::Stream(StreamLine {
                 interval: buffer.number,
@@ -359,8 +374,8 @@ impl Aggregator {
         let measure = OpPhase::Measure as usize;
         let workload = Arc::clone(&self.workload);
         for (number, stream) in workload.streams.iter().enumerate() {
-            for (op, slots) in stream.ops.iter().zip(&buffer.streams[number].ops) {
-                let tag = format!("{}.{}", stream.name, op.kind);
+            for (op, slots) in stream.op_names().iter().zip(&buffer.streams[number].ops) {
+                let tag = format!("{}.{op}", stream.name);
                 write_slot(&mut record, &tag, buffer, &slots[measure], &mut self.all);
             }
             if let Some(deliveries) = &self.deliveries[number] {
@@ -392,9 +407,6 @@ impl Aggregator {
         }
     }
 }
-
-/// Name of the op that watch streams have.
-pub(super) const WATCH_DELIVERY: &str = "watch_delivery";
 
 /// The streams of watchers.
 fn watching(workload: &Workload) -> Vec<Watching> {

@@ -64,6 +64,41 @@ pub(super) struct StreamBuffer {
     /// By op and phase.
     pub(super) ops: Vec<[OpSlot; 2]>,
     pub(super) watch: WatchCounts,
+    pub(super) lives: LifeCounts,
+}
+
+/// The sessions of one stream of session lives in one interval.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct LifeCounts {
+    /// Sessions with a connection at the interval's end.
+    pub(super) open: u64,
+    pub(super) lost_connections: u64,
+    pub(super) retries: u64,
+    pub(super) early: u64,
+    /// The shortest and the longest session timeout granted, milliseconds.
+    pub(super) timeout_ms: Option<(u32, u32)>,
+}
+
+impl LifeCounts {
+    /// A session was given this timeout.
+    pub(super) fn granted(&mut self, timeout_ms: u32) {
+        self.granted_all(Some((timeout_ms, timeout_ms)));
+    }
+
+    fn granted_all(&mut self, range: Option<(u32, u32)>) {
+        self.timeout_ms = match (self.timeout_ms, range) {
+            (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
+            (a, b) => a.or(b),
+        };
+    }
+
+    fn merge(&mut self, other: &LifeCounts) {
+        self.open += other.open;
+        self.lost_connections += other.lost_connections;
+        self.retries += other.retries;
+        self.early += other.early;
+        self.granted_all(other.timeout_ms);
+    }
 }
 
 /// The watchers' side of one watch stream in one interval.
@@ -211,6 +246,7 @@ impl StreamBuffer {
             requests: 0,
             ops: (0..ops).map(|_| Default::default()).collect(),
             watch: WatchCounts::default(),
+            lives: LifeCounts::default(),
         }
     }
 
@@ -231,6 +267,7 @@ impl StreamBuffer {
         own.lost += theirs.lost;
         own.duplicate += theirs.duplicate;
         own.interrupted += theirs.interrupted;
+        self.lives.merge(&other.lives);
     }
 
     fn reset(&mut self) {
@@ -240,6 +277,7 @@ impl StreamBuffer {
         self.requests = 0;
         self.ops.iter_mut().flatten().for_each(OpSlot::reset);
         self.watch = WatchCounts::default();
+        self.lives = LifeCounts::default();
     }
 }
 

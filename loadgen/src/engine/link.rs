@@ -6,21 +6,21 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use quorumeter_record::{EventKind, SessionChange};
+use quorumeter_record::SessionChange;
 use quorumeter_targets::policy::{Attempts, Policy};
-use quorumeter_targets::session::{Attached, Identity, Timeouts};
+use quorumeter_targets::session::{Attached, Dialled, Identity};
 use quorumeter_targets::{Connection, ConnectionError, Driver, Sink};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use tokio::sync::Notify;
-use tokio::task::{spawn_local, yield_now};
+use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use super::ops::OpsPart;
+use super::placement::{Candidates, NO_MEMBER_PAUSE, NO_SUCH_ROLE, tell, timeouts};
 use super::recorder::Recorder;
 use super::source::derive_seed;
 use super::worker::Shared;
-use crate::plan::Placement;
 
 /// What a session is for.
 pub(super) trait Part: 'static {
@@ -153,14 +153,10 @@ impl<D: Driver, P: Part> Link<D, P> {
         let seed = derive_seed(shared.workload.seed, self.stream, u64::from(self.number) | 1 << 40);
         let mut generator = Xoshiro256PlusPlus::seed_from_u64(seed);
         let mut random = move || generator.random::<f64>();
-        let fixed = match &stream.placement {
-            Placement::All => Some((0..shared.driver.members().len()).collect()),
-            Placement::Numbers(numbers) => Some(numbers.iter().map(|n| *n as usize - 1).collect()),
-            Placement::Leader | Placement::Followers | Placement::Observers => None,
-        };
+        let candidates = Candidates::new(&shared, self.stream);
+        let members = candidates.most();
         let mut dialler =
-            Dialler { shared: &shared, link: &self, fixed, identity: Identity::default(), last: None };
-        let members = dialler.fixed.as_ref().map_or(shared.driver.members().len(), Vec::len);
+            Dialler { shared: &shared, link: &self, candidates, identity: Identity::default(), last: None };
         let first = self.number as usize % members;
         let mut attempts = Attempts::new(stream.policy, members, first, &mut random);
         let mut ever_connected = false;
@@ -321,8 +317,7 @@ impl<D: Driver> Link<D, OpsPart> {
 struct Dialler<'a, D: Driver, P: Part> {
     shared: &'a Rc<Shared<D>>,
     link: &'a Link<D, P>,
-    /// Members that the session may use, unless its placement is by role.
-    fixed: Option<Vec<usize>>,
+    candidates: Candidates<'a, D>,
     identity: Identity,
     /// The member that served last.
     last: Option<usize>,
@@ -331,47 +326,32 @@ struct Dialler<'a, D: Driver, P: Part> {
 /// Reads from a broken connection, at most: far more than a socket's buffer holds.
 const LAST_READS: usize = 1024;
 
-/// The pause after an attempt that could not even be made.
-const NO_MEMBER_PAUSE: Duration = Duration::from_millis(50);
-
 impl<D: Driver, P: Part> Dialler<'_, D, P> {
     /// Makes attempt number `place` of the current round. An error is how long to wait, beyond what the policy
     /// says.
     async fn connect(&mut self, place: usize) -> Result<D::Connection<P::Tag>, Duration> {
         let shared = self.shared;
         let stream = &shared.workload.streams[self.link.stream];
-        let candidates = self.candidates().await;
+        let candidates = self.candidates.now().await;
         if candidates.is_empty() {
-            let cause = "no member has the role that the stream asks for";
-            shared.note_failure(cause.to_owned());
-            self.event(None, SessionChange::ConnectFailed, cause.into());
+            shared.note_failure(NO_SUCH_ROLE.to_owned());
+            self.event(None, SessionChange::ConnectFailed, NO_SUCH_ROLE.to_owned());
             return Err(NO_MEMBER_PAUSE);
         }
         let member = candidates[place % candidates.len()];
-        let timeouts = Timeouts {
-            session_ms: stream.session_timeout_ms,
-            connect_ms: stream.policy.connect_timeout_ms(
-                if self.identity.timeout_ms > 0 {
-                    self.identity.timeout_ms
-                } else {
-                    stream.session_timeout_ms
-                },
-                candidates.len(),
-            ),
-            read_share: stream.policy.read_share(),
-        };
+        let timeouts = timeouts(stream, &self.identity, candidates.len());
         let (stream_number, session) = (self.link.stream, self.link.number);
         let result = shared
             .driver
             .connect::<P::Tag>(stream_number, session, member, &self.identity, timeouts, shared.clock)
             .await;
         match result {
-            Ok((Attached::Expired, _)) | Ok((_, None)) => {
+            Ok(Dialled { attached: Attached::Expired, .. } | Dialled { connection: None, .. }) => {
                 self.event(Some(member), SessionChange::Expired, String::new());
                 self.identity = Identity::default();
                 Err(Duration::ZERO)
             }
-            Ok((attached, Some(connection))) => {
+            Ok(Dialled { attached, connection: Some(connection), .. }) => {
                 self.identity = connection.identity();
                 let change = match attached {
                     Attached::Again if self.last == Some(member) => SessionChange::Reattached,
@@ -401,44 +381,15 @@ impl<D: Driver, P: Part> Dialler<'_, D, P> {
         }
     }
 
-    async fn candidates(&self) -> Vec<usize> {
-        if let Some(fixed) = &self.fixed {
-            return fixed.clone();
-        }
-        let wanted: &[&str] = match self.shared.workload.streams[self.link.stream].placement {
-            Placement::Leader => &["leader", "standalone"],
-            Placement::Followers => &["follower"],
-            Placement::Observers => &["observer"],
-            Placement::All | Placement::Numbers(_) => &[],
-        };
-        // All are asked at once, so that one that hangs costs no more than one wait.
-        let ask = |member| {
-            let driver = self.shared.driver.clone();
-            spawn_local(async move { driver.role(member).await })
-        };
-        let asked: Vec<_> = (0..self.shared.driver.members().len()).map(ask).collect();
-        let mut found = Vec::new();
-        for (member, role) in asked.into_iter().enumerate() {
-            if role.await.ok().flatten().is_some_and(|role| wanted.contains(&role.as_str())) {
-                found.push(member);
-            }
-        }
-        found
-    }
-
     fn event(&self, member: Option<usize>, change: SessionChange, cause: String) {
-        let shared = self.shared;
-        let kind = EventKind::Session {
-            stream: shared.workload.streams[self.link.stream].name.clone(),
-            session: self.link.number,
+        tell(
+            self.shared,
+            self.link.stream,
+            self.link.number,
+            member,
             change,
-            member: member.map(|m| shared.driver.members()[m].address.to_string()).unwrap_or_default(),
-            session_id: match self.identity.session_id {
-                0 => String::new(),
-                id => format!("{id:016x}"),
-            },
+            self.identity.session_id,
             cause,
-        };
-        shared.recorder.borrow_mut().event(shared.clock.now_ns(), kind);
+        );
     }
 }

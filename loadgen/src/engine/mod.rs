@@ -16,7 +16,9 @@
 //! | `timeline` | when phases and intervals begin and end |
 //! | `worker` | one thread: its life, and the release of ops at their times |
 //! | `link` | one session's connections, as the client policy has them |
+//! | `placement` | which members a session may connect to |
 //! | `ops`, `source` | sessions that issue ops, and which op comes next |
+//! | `lives` | sessions that come and go |
 //! | `watch`, `join` | sessions that watch, and which write an event tells of |
 //! | `recorder`, `buffer` | what a worker records in an interval |
 //! | `aggregate` | merging, and writing |
@@ -27,7 +29,9 @@ mod deliveries;
 mod fan_out;
 mod join;
 mod link;
+mod lives;
 mod ops;
+mod placement;
 mod recorder;
 mod source;
 mod timeline;
@@ -102,7 +106,7 @@ impl Engine {
         let workers = workers.max(1);
         let timeline = Arc::new(Timeline::new(workload.interval_ns));
         let status = Arc::new(Status::default());
-        let shape = Shape { ops: workload.streams.iter().map(|s| s.ops.len()).collect() };
+        let shape = Shape { ops: workload.streams.iter().map(|s| s.op_names().len()).collect() };
         let (out, messages) = channel();
         let (give_back, backs): (Vec<_>, Vec<_>) = (0..workers).map(|_| channel()).unzip();
         let cores = if workload.file.engine.pin { spare_cores(workers) } else { Vec::new() };
@@ -147,7 +151,7 @@ impl Engine {
     pub fn connecting(&self) -> Connecting {
         Connecting {
             connected: self.status.connected.load(Ordering::Relaxed),
-            sessions: self.workload.streams.iter().map(|s| s.sessions).sum(),
+            sessions: self.workload.streams.iter().map(|s| s.first_connections(self.workers.len())).sum(),
             last_failure: self.status.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }

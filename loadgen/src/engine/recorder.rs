@@ -8,7 +8,9 @@ use quorumeter_targets::clock::thread_cpu_ns;
 use quorumeter_targets::{Completion, Outcome};
 
 use super::aggregate::Message;
-use super::buffer::{IntervalBuffer, MAX_EVENTS, MAX_ROWS, Shape, WatchCounts, record, record_in};
+use super::buffer::{
+    IntervalBuffer, LifeCounts, MAX_EVENTS, MAX_ROWS, Shape, WatchCounts, record, record_in,
+};
 use super::join::{NoticeRow, WriteRow};
 use super::timeline::Timeline;
 
@@ -21,6 +23,25 @@ pub(super) struct Tag {
     pub(super) phase: OpPhase,
     /// Whether it waited in the backlog.
     pub(super) late: bool,
+}
+
+/// What was observed and not scheduled: its stream, its place among the stream's ops, and the phase of its begin.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Observed {
+    pub(super) stream: usize,
+    pub(super) op: usize,
+    pub(super) phase: OpPhase,
+}
+
+/// What there is of a stream now.
+#[derive(Debug, Clone, Copy, Default)]
+struct Gauges {
+    waiting: u64,
+    in_flight: u64,
+    /// Watches set.
+    armed: u64,
+    /// Sessions with a connection, of a stream of session lives.
+    open: u64,
 }
 
 /// Records what one worker does.
@@ -38,8 +59,8 @@ pub(super) struct Recorder {
     cpu_ns: u64,
     in_flight: u64,
     waiting: u64,
-    /// Gauges of each stream: waiting, in flight, watches set.
-    gauges: Vec<(u64, u64, u64)>,
+    /// By stream.
+    gauges: Vec<Gauges>,
     out: Sender<Message>,
     back: Receiver<Box<IntervalBuffer>>,
 }
@@ -61,7 +82,7 @@ impl Recorder {
             cpu_ns: 0,
             in_flight: 0,
             waiting: 0,
-            gauges: vec![(0, 0, 0); shape.streams()],
+            gauges: vec![Gauges::default(); shape.streams()],
             shape,
             out,
             back,
@@ -77,11 +98,11 @@ impl Recorder {
     pub(super) fn begin(&mut self, start_ns: u64) {
         self.begun = true;
         self.last_ns = start_ns;
-        self.open(0, start_ns);
+        self.open_interval(0, start_ns);
         self.cpu_ns = thread_cpu_ns();
     }
 
-    fn open(&mut self, number: u32, start_ns: u64) {
+    fn open_interval(&mut self, number: u32, start_ns: u64) {
         self.buffer.number = number;
         self.buffer.start_ns = start_ns;
         self.buffer.during = self.timeline.phase_at(start_ns);
@@ -117,7 +138,7 @@ impl Recorder {
     fn close(&mut self, end_ns: u64) {
         let number = self.buffer.number;
         self.send(end_ns);
-        self.open(number + 1, end_ns);
+        self.open_interval(number + 1, end_ns);
     }
 
     fn send(&mut self, end_ns: u64) {
@@ -127,10 +148,11 @@ impl Recorder {
         let worker_use = WorkerUse { cpu_ns: cpu_ns - self.cpu_ns, wall_ns: end_ns - buffer.start_ns };
         buffer.workers.push((self.worker, worker_use));
         self.cpu_ns = cpu_ns;
-        for (stream, (waiting, in_flight, armed)) in buffer.streams.iter_mut().zip(&self.gauges) {
-            stream.waiting = *waiting;
-            stream.in_flight = *in_flight;
-            stream.watch.armed = *armed;
+        for (stream, gauges) in buffer.streams.iter_mut().zip(&self.gauges) {
+            stream.waiting = gauges.waiting;
+            stream.in_flight = gauges.in_flight;
+            stream.watch.armed = gauges.armed;
+            stream.lives.open = gauges.open;
         }
         let next = self.back.try_recv().unwrap_or_else(|_| IntervalBuffer::new(&self.shape));
         let full = std::mem::replace(&mut self.buffer, next);
@@ -159,7 +181,7 @@ impl Recorder {
         }
         self.buffer.streams[usize::from(tag.stream)].counts[tag.phase as usize].scheduled += 1;
         self.waiting += 1;
-        self.gauges[usize::from(tag.stream)].0 += 1;
+        self.gauges[usize::from(tag.stream)].waiting += 1;
         // It has been waiting since its intended time.
         self.buffer.waiting_op_ns += lag_ns;
     }
@@ -176,8 +198,8 @@ impl Recorder {
         self.waiting -= 1;
         self.in_flight += 1;
         let gauges = &mut self.gauges[usize::from(tag.stream)];
-        gauges.0 -= 1;
-        gauges.1 += 1;
+        gauges.waiting -= 1;
+        gauges.in_flight += 1;
     }
 
     /// A sent op has ended.
@@ -189,7 +211,7 @@ impl Recorder {
         let response_ns = completion.done_ns.saturating_sub(tag.intended_ns);
         let service_ns = completion.done_ns.saturating_sub(completion.sent_ns);
         self.in_flight -= 1;
-        self.gauges[usize::from(tag.stream)].1 -= 1;
+        self.gauges[usize::from(tag.stream)].in_flight -= 1;
         self.buffer.departed += 1;
         self.buffer.departed_sent += 1;
         self.buffer.service_sum_ns += service_ns;
@@ -228,7 +250,7 @@ impl Recorder {
         self.advance(now_ns);
         let response_ns = now_ns.saturating_sub(tag.intended_ns);
         self.waiting -= 1;
-        self.gauges[usize::from(tag.stream)].0 -= 1;
+        self.gauges[usize::from(tag.stream)].waiting -= 1;
         self.buffer.departed += 1;
         self.buffer.response_sum_ns += response_ns;
         let stream = &mut self.buffer.streams[usize::from(tag.stream)];
@@ -290,7 +312,45 @@ impl Recorder {
     /// So many watches more (or less) are set.
     #[inline]
     pub(super) fn armed(&mut self, stream: usize, change: i64) {
-        let armed = &mut self.gauges[stream].2;
+        let armed = &mut self.gauges[stream].armed;
         *armed = armed.saturating_add_signed(change);
+    }
+
+    /// Something that was not scheduled took from `began_ns` to `done_ns`, or longer if its outcome is unknown.
+    pub(super) fn observed(&mut self, what: Observed, began_ns: u64, done_ns: u64, outcome: Outcome) {
+        self.advance(done_ns);
+        if !self.begun {
+            return;
+        }
+        let took_ns = done_ns.saturating_sub(began_ns);
+        let slot = self.buffer.slot(what.stream, what.op, what.phase);
+        match outcome {
+            Outcome::Ok => {
+                slot.ok += 1;
+                let times = slot.ok_times();
+                record(&mut times.wait, 0);
+                record(&mut times.service, took_ns);
+                record(&mut times.response, took_ns);
+            }
+            Outcome::Failed(code) => {
+                slot.count_failed(code, 1);
+                record_in(&mut slot.of_failed, took_ns);
+            }
+            Outcome::Unknown => {
+                slot.unknown += 1;
+                record_in(&mut slot.of_unknown, took_ns);
+            }
+        }
+    }
+
+    /// The counts of a stream of session lives.
+    pub(super) fn lives(&mut self, stream: usize) -> &mut LifeCounts {
+        &mut self.buffer.streams[stream].lives
+    }
+
+    /// So many sessions more (or less) have a connection.
+    pub(super) fn open(&mut self, stream: usize, change: i64) {
+        let open = &mut self.gauges[stream].open;
+        *open = open.saturating_add_signed(change);
     }
 }

@@ -24,13 +24,14 @@ use tokio::task::{JoinHandle, spawn_local};
 use super::aggregate::Message;
 use super::buffer::{IntervalBuffer, Shape};
 use super::link::Link;
+use super::lives::{IdlePart, Life, ObserverPart};
 use super::ops::{KeyCounts, OpsPart, OpsSettings};
 use super::recorder::Recorder;
 use super::source::{OpSource, derive_seed};
 use super::timeline::Timeline;
 use super::timer::Timer;
 use super::watch::WatchPart;
-use crate::plan::{Load, Workload};
+use crate::plan::{self, Cycle, Load, Workload};
 use crate::schedule::Schedule;
 
 /// How many sessions of a worker connect for the first time at once.
@@ -122,6 +123,8 @@ pub(super) struct WorkerReport {
 
 type OpsLink<D> = Rc<Link<D, OpsPart>>;
 type WatchLink<D> = Rc<Link<D, WatchPart>>;
+type IdleLink<D> = Rc<Link<D, IdlePart>>;
+type ObserverLink<D> = Rc<Link<D, ObserverPart>>;
 
 /// Runs a worker to its end, on the calling thread.
 pub(super) fn run<D: Driver>(setup: WorkerSetup<D>) -> io::Result<WorkerReport> {
@@ -146,6 +149,10 @@ struct Worker<D: Driver> {
     /// Sessions that issue ops; those of a stream stand together.
     ops: Vec<OpsLink<D>>,
     watchers: Vec<WatchLink<D>>,
+    /// Sessions that come and go; those of a stream stand together.
+    lives: Vec<Rc<Life<D>>>,
+    observers: Vec<ObserverLink<D>>,
+    idle: Vec<IdleLink<D>>,
     open: Vec<OpenStream>,
     key_counts: Vec<Rc<KeyCounts>>,
     tasks: Vec<JoinHandle<()>>,
@@ -160,8 +167,17 @@ struct OpenStream {
     /// The next op: its number, and its time since the load's start.
     next: (u64, u64),
     sessions: u64,
-    /// Place of the stream's first session on this worker in `ops`.
-    first: usize,
+    /// Place of the stream's first session on this worker.
+    first: First,
+}
+
+/// Where the sessions of a stream begin.
+#[derive(Debug, Clone, Copy)]
+enum First {
+    /// In `ops`.
+    Ops(usize),
+    /// In `lives`.
+    Lives(usize),
 }
 
 impl<D: Driver> Worker<D> {
@@ -187,6 +203,9 @@ impl<D: Driver> Worker<D> {
             out: setup.out,
             ops: Vec::new(),
             watchers: Vec::new(),
+            lives: Vec::new(),
+            observers: Vec::new(),
+            idle: Vec::new(),
             open: Vec::new(),
             key_counts: Vec::new(),
             tasks: Vec::new(),
@@ -213,21 +232,10 @@ impl<D: Driver> Worker<D> {
             }));
             return;
         }
-        let backlog = match &stream.load {
-            Load::Open { profile, arrival, backlog_per_session } => {
-                let mut schedule = Schedule::new(
-                    profile.clone(),
-                    *arrival,
-                    workload.warmup_ns as f64 / 1e9,
-                    derive_seed(workload.seed, number, u64::MAX),
-                );
-                let next = schedule.next_op();
-                let first = self.ops.len();
-                self.open.push(OpenStream { schedule, next, sessions: stream.sessions.into(), first });
-                Some(*backlog_per_session)
-            }
-            Load::Closed | Load::Watch(_) => None,
-        };
+        if let Some(life) = stream.life {
+            return self.add_lives(number, life, sessions);
+        }
+        let backlog = self.add_schedule(number, First::Ops(self.ops.len()));
         let settings = OpsSettings {
             depth: stream.depth as usize,
             backlog,
@@ -247,12 +255,61 @@ impl<D: Driver> Worker<D> {
         self.key_counts.push(key_counts);
     }
 
+    /// Makes the sessions of a stream of session lives, and what goes with them.
+    fn add_lives(&mut self, number: usize, life: plan::Life, sessions: impl ExactSizeIterator<Item = u32>) {
+        self.key_counts.push(KeyCounts::new(0));
+        let workload = Arc::clone(&self.shared.workload);
+        let stream = &workload.streams[number];
+        if life.cycle == Cycle::Idle {
+            let idle =
+                |session| Link::new(number, session, IdlePart::new(number, Arc::clone(&self.timeline)));
+            self.idle.extend(sessions.map(idle));
+            return;
+        }
+        let observer = (life.cycle == Cycle::Expire && sessions.len() > 0).then(|| {
+            let op = stream.op_names().len() - 1;
+            let part = ObserverPart::new(number, op, Arc::clone(&self.timeline), D::CONNECTION_LOST);
+            Link::new(number, stream.sessions + self.shared.recorder.borrow().worker() as u32, part)
+        });
+        self.add_schedule(number, First::Lives(self.lives.len()));
+        self.lives.extend(
+            sessions
+                .map(|session| Life::new(number, session, stream, life, &self.timeline, observer.as_ref())),
+        );
+        self.observers.extend(observer);
+    }
+
+    /// Makes the schedule of a stream, if it has one; returns how many ops of a session may then wait.
+    fn add_schedule(&mut self, number: usize, first: First) -> Option<usize> {
+        let workload = Arc::clone(&self.shared.workload);
+        let stream = &workload.streams[number];
+        let Load::Open { profile, arrival, backlog_per_session } = &stream.load else { return None };
+        let mut schedule = Schedule::new(
+            profile.clone(),
+            *arrival,
+            workload.warmup_ns as f64 / 1e9,
+            derive_seed(workload.seed, number, u64::MAX),
+        );
+        let next = schedule.next_op();
+        self.open.push(OpenStream { schedule, next, sessions: stream.sessions.into(), first });
+        Some(*backlog_per_session)
+    }
+
     async fn live(&mut self, timer: &Timer) -> io::Result<()> {
         for link in &self.ops {
             self.tasks.push(spawn_local(Rc::clone(link).run(Rc::clone(&self.shared))));
         }
         for link in &self.watchers {
             self.tasks.push(spawn_local(Rc::clone(link).run(Rc::clone(&self.shared))));
+        }
+        for link in &self.idle {
+            self.tasks.push(spawn_local(Rc::clone(link).run(Rc::clone(&self.shared))));
+        }
+        for link in &self.observers {
+            self.tasks.push(spawn_local(Rc::clone(link).run(Rc::clone(&self.shared))));
+        }
+        for life in &self.lives {
+            self.tasks.push(spawn_local(Rc::clone(life).run(Rc::clone(&self.shared))));
         }
         let done = self.idle(timer).await? && self.run(timer).await? && self.drain(timer).await?;
         if done {
@@ -277,8 +334,10 @@ impl<D: Driver> Worker<D> {
         if now_ns >= self.shared.next_keep_alive_ns.get() {
             let ops = self.ops.iter().map(|link| link.keep_alive(&self.shared, now_ns));
             let watchers = self.watchers.iter().map(|link| link.keep_alive(&self.shared, now_ns));
-            let next_ns = ops.chain(watchers).min().unwrap_or(u64::MAX);
-            let sessions = (self.ops.len() + self.watchers.len()) as u64;
+            let idle = self.idle.iter().map(|link| link.keep_alive(&self.shared, now_ns));
+            let observers = self.observers.iter().map(|link| link.keep_alive(&self.shared, now_ns));
+            let next_ns = ops.chain(watchers).chain(idle).chain(observers).min().unwrap_or(u64::MAX);
+            let sessions = (self.ops.len() + self.watchers.len() + self.idle.len()) as u64;
             let round_ns = KEEP_ALIVE_ROUND_NS.0.max(KEEP_ALIVE_ROUND_NS.1 * sessions);
             self.shared.keep_alive_from_ns.set(now_ns + round_ns);
             self.shared.next_keep_alive_ns.set(next_ns.max(now_ns + round_ns));
@@ -334,6 +393,11 @@ impl<D: Driver> Worker<D> {
                 link.pump(&self.shared, now_ns);
             }
         }
+        for life in &self.lives {
+            if matches!(self.shared.workload.streams[life.stream()].load, Load::Closed) {
+                life.release(start_ns, self.now_ns(), &mut self.shared.recorder.borrow_mut());
+            }
+        }
         loop {
             let now_ns = self.look();
             if self.cancelled() {
@@ -377,13 +441,21 @@ impl<D: Driver> Worker<D> {
                     }
                     let session = stream.next.0 % stream.sessions;
                     if session % self.workers as u64 == recorder.worker() as u64 {
-                        let place = stream.first + session as usize / self.workers;
-                        let state = &mut *self.ops[place].state.borrow_mut();
-                        let open_ops = state.open_ops();
-                        state.part.release(intended_ns, now_ns, open_ops, &mut recorder);
-                        if !self.is_touched[place] {
-                            self.is_touched[place] = true;
-                            self.touched.push(place);
+                        let place = session as usize / self.workers;
+                        match stream.first {
+                            First::Ops(first) => {
+                                let place = first + place;
+                                let state = &mut *self.ops[place].state.borrow_mut();
+                                let open_ops = state.open_ops();
+                                state.part.release(intended_ns, now_ns, open_ops, &mut recorder);
+                                if !self.is_touched[place] {
+                                    self.is_touched[place] = true;
+                                    self.touched.push(place);
+                                }
+                            }
+                            First::Lives(first) => {
+                                self.lives[first + place].release(intended_ns, now_ns, &mut recorder);
+                            }
                         }
                     }
                     to_draw -= 1;
@@ -405,7 +477,7 @@ impl<D: Driver> Worker<D> {
             if self.cancelled() {
                 return Ok(false);
             }
-            if (all_released && !self.ops.iter().any(|link| link.is_open())) || now_ns >= limit_ns {
+            if (all_released && !self.is_open()) || now_ns >= limit_ns {
                 break;
             }
             if all_released {
@@ -420,6 +492,12 @@ impl<D: Driver> Worker<D> {
         for link in self.ops.iter().filter(|link| !all_released || link.is_open()) {
             link.cut(&self.shared, now_ns);
         }
+        {
+            let recorder = &mut self.shared.recorder.borrow_mut();
+            self.lives.iter().for_each(|life| life.cut(now_ns, recorder));
+            self.observers.iter().for_each(|link| link.state.borrow_mut().part.give_up(now_ns, recorder));
+        }
+        self.idle.iter().for_each(|link| link.state.borrow_mut().part.end());
         self.shed_all();
         // A generator that could not even release what it was to: that has been intended, too.
         while !all_released {
@@ -444,6 +522,14 @@ impl<D: Driver> Worker<D> {
         let now_ns = self.now_ns();
         let mut recorder = self.shared.recorder.borrow_mut();
         self.ops.iter().for_each(|link| link.state.borrow_mut().part.shed_all(now_ns, &mut recorder));
+        self.lives.iter().for_each(|life| life.shed_all(now_ns, &mut recorder));
+    }
+
+    /// Whether an op waits or is in flight, or something is awaited that belongs to the measured window.
+    fn is_open(&self) -> bool {
+        self.ops.iter().any(|link| link.is_open())
+            || self.lives.iter().any(|life| life.is_open())
+            || self.observers.iter().any(|link| link.state.borrow().part.is_open())
     }
 
     /// Until the watchers know what they are owed: all writers have to have ended before.
@@ -479,6 +565,9 @@ impl<D: Driver> Worker<D> {
     async fn close(&mut self) {
         self.ops.iter().for_each(|link| link.close());
         self.watchers.iter().for_each(|link| link.close());
+        self.idle.iter().for_each(|link| link.close());
+        self.observers.iter().for_each(|link| link.close());
+        self.lives.iter().for_each(|life| life.close());
         let all = async {
             for task in &mut self.tasks {
                 // A session that failed to close expires.

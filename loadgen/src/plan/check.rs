@@ -7,10 +7,13 @@ use quorumeter_targets::OpKind;
 use quorumeter_targets::zookeeper::Dataset;
 use quorumeter_targets::zookeeper::layout::{MAX_NODES, MAX_PARENTS, MAX_SESSIONS};
 
-use super::file::{AuthTable, Members, StreamTable, TimerKind, WatchKind, WatchOn, WorkloadFile};
+use super::file::{
+    AuthTable, Cycle, LifeTable, Members, StreamTable, TimerKind, WatchKind, WatchOn, WorkloadFile,
+    default_depth,
+};
 use super::read::{Origins, PlanError, TOP_LEVEL, nearest};
 use super::units::Dur;
-use super::workload::{Credentials, Load, Stream, StreamOp, Watch, Workload};
+use super::workload::{Credentials, Life, Load, Stream, StreamOp, Watch, Workload};
 use crate::keys::Keys;
 use crate::schedule::Arrival;
 /// What a stream's backlog holds unless told: what its schedule produces in this time.
@@ -262,12 +265,16 @@ impl Checker {
             depth: table.depth,
             load: Load::Closed,
             ops: Vec::new(),
+            life: None,
             keys: table.keys.unwrap_or(Keys::Uniform),
             value: table.value.unwrap_or(file.dataset.value),
             placement: table.members.clone().unwrap_or(Members::All),
             policy: table.policy.unwrap_or(file.client.policy).0,
             session_timeout_ms: (session_timeout.0 / 1_000_000) as u32,
         };
+        if let Some(life) = table.life {
+            return self.life(&number, table, life, stream);
+        }
         if let Some(watch) = table.watch {
             let given = [
                 ("mix", !table.mix.is_empty()),
@@ -333,39 +340,85 @@ impl Checker {
                 }
             }
         }
-        match &table.rate {
-            Some(profile) => {
-                let backlog_s = table.backlog.unwrap_or(DEFAULT_BACKLOG).0 as f64 / 1e9;
-                let backlog = profile.peak_rate() * backlog_s;
-                let per_session = backlog / f64::from(table.sessions);
-                if backlog > MAX_BACKLOG {
-                    let key = if table.backlog.is_some() { "backlog" } else { "rate" };
-                    return Err(error(
-                        key,
-                        format!(
-                            "the backlog of {} would hold {backlog:.0} ops",
-                            Dur((backlog_s * 1e9) as u64)
-                        ),
-                        "a stream's backlog holds at most 20,000,000: give a shorter backlog or a lower rate",
-                    ));
-                }
-                stream.load = Load::Open {
-                    profile: profile.clone(),
-                    arrival: table.arrival.unwrap_or(Arrival::Poisson),
-                    backlog_per_session: (per_session.ceil() as usize).max(1),
-                };
-            }
-            None => {
-                let given = [("arrival", table.arrival.is_some()), ("backlog", table.backlog.is_some())];
-                if let Some((key, _)) = given.into_iter().find(|(_, given)| *given) {
-                    return Err(error(
-                        key,
-                        format!("without a rate the stream is a closed loop, which has no {key}"),
-                        "add a rate, or leave it out",
-                    ));
-                }
-            }
+        stream.load = self.load(&number, table)?;
+        Ok(stream)
+    }
+
+    /// Who decides when a stream's ops start: its schedule, or the replies.
+    fn load(&self, number: &str, table: &StreamTable) -> Result<Load, PlanError> {
+        let error =
+            |key: &str, message: String, help: &str| self.error(&["stream", number, key], message, help);
+        let Some(profile) = &table.rate else {
+            let given = [("arrival", table.arrival.is_some()), ("backlog", table.backlog.is_some())];
+            return match given.into_iter().find(|(_, given)| *given) {
+                Some((key, _)) => Err(error(
+                    key,
+                    format!("without a rate the stream is a closed loop, which has no {key}"),
+                    "add a rate, or leave it out",
+                )),
+                None => Ok(Load::Closed),
+            };
+        };
+        let backlog_s = table.backlog.unwrap_or(DEFAULT_BACKLOG).0 as f64 / 1e9;
+        let backlog = profile.peak_rate() * backlog_s;
+        let per_session = backlog / f64::from(table.sessions);
+        if backlog > MAX_BACKLOG {
+            let key = if table.backlog.is_some() { "backlog" } else { "rate" };
+            return Err(error(
+                key,
+                format!("the backlog of {} would hold {backlog:.0} ops", Dur((backlog_s * 1e9) as u64)),
+                "a stream's backlog holds at most 20,000,000: give a shorter backlog or a lower rate",
+            ));
         }
+        Ok(Load::Open {
+            profile: profile.clone(),
+            arrival: table.arrival.unwrap_or(Arrival::Poisson),
+            backlog_per_session: (per_session.ceil() as usize).max(1),
+        })
+    }
+
+    /// A stream of session lives.
+    fn life(
+        &self,
+        number: &str,
+        table: &StreamTable,
+        life: LifeTable,
+        mut stream: Stream,
+    ) -> Result<Stream, PlanError> {
+        let error =
+            |key: &str, message: String, help: &str| self.error(&["stream", number, key], message, help);
+        let cycle = life.cycle;
+        let given = [
+            ("mix", !table.mix.is_empty()),
+            ("watch", table.watch.is_some()),
+            ("value", table.value.is_some()),
+            ("depth", ![1, default_depth()].contains(&table.depth)),
+            ("keys", table.keys.is_some() && !cycle.reads()),
+            ("rate", table.rate.is_some() && cycle == Cycle::Idle),
+            ("arrival", table.arrival.is_some() && cycle == Cycle::Idle),
+            ("backlog", table.backlog.is_some() && cycle == Cycle::Idle),
+        ];
+        if let Some((key, _)) = given.into_iter().find(|(_, given)| *given) {
+            return Err(error(
+                key,
+                format!("a stream of lives with cycle = \"{}\" has no {key}", cycle.name()),
+                "leave it out, or put the ops into a stream of their own",
+            ));
+        }
+        if life.hold.is_some() && !matches!(cycle, Cycle::Close | Cycle::Drop) {
+            return Err(error(
+                "life",
+                format!("with cycle = \"{}\" no session is held", cycle.name()),
+                "leave hold out, or take cycle = \"close\" or \"drop\"",
+            ));
+        }
+        let hold = life.hold.unwrap_or(Dur(0));
+        self.within(&["stream", number, "life", "hold"], hold.0, 0..=3_600_000_000_000, |ns| {
+            Dur(ns).to_string()
+        })?;
+        stream.depth = 1;
+        stream.life = Some(Life { cycle, hold_ns: hold.0 });
+        stream.load = if cycle == Cycle::Idle { Load::Idle } else { self.load(number, table)? };
         Ok(stream)
     }
 
@@ -377,7 +430,7 @@ impl Checker {
             return Err(self.error(
                 &["stream", number],
                 "the stream has no mix",
-                "add mix = { read = 90, write = 10 }, or watch = { kind = \"persistent\" }",
+                "add mix = { read = 90, write = 10 }, or watch = { kind = \"persistent\" }, or life = { cycle = \"close\" }",
             ));
         }
         if mix.len() > MAX_KINDS {
@@ -445,9 +498,18 @@ fn complete(table: &mut StreamTable, stream: &Stream) {
             table.arrival = Some(*arrival);
             table.backlog.get_or_insert(DEFAULT_BACKLOG);
         }
-        Load::Closed => {}
+        Load::Closed | Load::Idle => {}
     }
-    if stream.ops.iter().any(|op| op.kind.has_key()) {
+    if let Some(life) = stream.life {
+        table.depth = stream.depth;
+        if matches!(life.cycle, Cycle::Close | Cycle::Drop)
+            && let Some(table) = &mut table.life
+        {
+            table.hold = Some(Dur(life.hold_ns));
+        }
+    }
+    let has_key = stream.ops.iter().any(|op| op.kind.has_key());
+    if has_key || stream.life.is_some_and(|life| life.cycle.reads()) {
         table.keys = Some(stream.keys);
     }
     if stream.ops.iter().any(|op| op.kind.has_value()) {

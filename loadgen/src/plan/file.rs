@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use indexmap::IndexMap;
+use quorumeter_record::stage;
 use quorumeter_targets::policy::Policy;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema, schema_for};
 use serde::de::{self, Visitor};
@@ -168,7 +169,7 @@ pub enum TimerKind {
     Tokio,
 }
 
-/// A stream: some sessions that issue a mix of ops on a schedule, or watch.
+/// A stream: some sessions that issue a mix of ops on a schedule, or watch, or come and go.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StreamTable {
@@ -214,13 +215,16 @@ pub struct StreamTable {
     /// Makes it a stream of watchers, which issues no ops of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch: Option<WatchTable>,
+    /// Makes it a stream of session lives: its ops are sessions that come and go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub life: Option<LifeTable>,
 }
 
 fn default_sessions() -> u32 {
     8
 }
 
-fn default_depth() -> u32 {
+pub(super) fn default_depth() -> u32 {
     16
 }
 
@@ -240,6 +244,79 @@ pub struct WatchTable {
     /// when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paths: Option<u32>,
+}
+
+/// The sessions of a stream of session lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LifeTable {
+    /// What one life is.
+    pub cycle: Cycle,
+    /// How long a session is held, kept alive, between its first op and its end. Only with `close` and `drop`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Dur>,
+}
+
+/// What one life of a session is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Cycle {
+    /// The session connects before the load, does nothing, and is kept alive to the run's end.
+    Idle,
+    /// Each op makes a session, which reads a node, is held, and is closed.
+    Close,
+    /// Each op makes a session, which reads a node, is held, and loses its connection: it stays at the server until
+    /// its timeout has passed.
+    Drop,
+    /// The sessions connect before the load. Each op takes a session's connection away, and takes the session up again
+    /// on another as the client policy says, up to the read of a node. Bursts of as many ops as there are sessions are
+    /// a reconnect storm.
+    Reattach,
+    /// Each op makes a session, which creates an ephemeral node and falls silent. Another session is told when the
+    /// node is gone.
+    Expire,
+}
+
+impl Cycle {
+    /// The name in files and records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Cycle::Idle => "idle",
+            Cycle::Close => "close",
+            Cycle::Drop => "drop",
+            Cycle::Reattach => "reattach",
+            Cycle::Expire => "expire",
+        }
+    }
+
+    /// Name of the op that is scheduled, if one is.
+    pub fn op(self) -> Option<&'static str> {
+        match self {
+            Cycle::Idle => None,
+            Cycle::Close | Cycle::Drop | Cycle::Expire => Some("connect"),
+            Cycle::Reattach => Some("reattach"),
+        }
+    }
+
+    /// The stages that are observed beside it.
+    pub fn stages(self) -> &'static [&'static str] {
+        match self {
+            Cycle::Idle => &[stage::PING],
+            Cycle::Close => &[stage::TCP, stage::TLS, stage::HANDSHAKE, stage::FIRST_OP, stage::CLOSE],
+            Cycle::Drop | Cycle::Reattach => &[stage::TCP, stage::TLS, stage::HANDSHAKE, stage::FIRST_OP],
+            Cycle::Expire => &[stage::TCP, stage::TLS, stage::HANDSHAKE, stage::FIRST_OP, stage::EXPIRY],
+        }
+    }
+
+    /// Whether the first op of a session is a read of a node.
+    pub fn reads(self) -> bool {
+        matches!(self, Cycle::Close | Cycle::Drop | Cycle::Reattach)
+    }
+
+    /// Whether its sessions connect before the load.
+    pub fn connects_first(self) -> bool {
+        matches!(self, Cycle::Idle | Cycle::Reattach)
+    }
 }
 
 fn default_watchers() -> u32 {

@@ -14,6 +14,6 @@ pub mod read;
 pub mod units;
 pub mod workload;
 
-pub use file::{WatchKind, WatchOn, WorkloadFile, workload_schema};
+pub use file::{Cycle, WatchKind, WatchOn, WorkloadFile, workload_schema};
 pub use read::{Override, PlanError, read};
-pub use workload::{Credentials, Load, Placement, Stream, StreamOp, Watch, Workload};
+pub use workload::{Credentials, Life, Load, Placement, Stream, StreamOp, Watch, Workload};

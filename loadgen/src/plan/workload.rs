@@ -5,7 +5,7 @@ use quorumeter_targets::policy::Policy;
 use quorumeter_targets::zookeeper::Dataset;
 
 use super::check::check;
-use super::file::{Members, WatchKind, WatchOn, WorkloadFile};
+use super::file::{Cycle, Members, WatchKind, WatchOn, WorkloadFile};
 use super::read::{Override, PlanError, read};
 use crate::keys::Keys;
 use crate::schedule::{Arrival, Profile};
@@ -64,8 +64,10 @@ pub struct Stream {
     pub depth: u32,
     /// Who decides when its ops start.
     pub load: Load,
-    /// Its ops; none for watchers.
+    /// Its ops; none for watchers, and for lives of sessions.
     pub ops: Vec<StreamOp>,
+    /// What its sessions come and go for, if that is what it measures. [`Load`] says when they do.
+    pub life: Option<Life>,
     /// Which nodes.
     pub keys: Keys,
     /// Sizes of the values it writes.
@@ -103,6 +105,17 @@ pub enum Load {
     Closed,
     /// The server: the stream watches.
     Watch(Watch),
+    /// Nobody: its sessions are kept alive.
+    Idle,
+}
+
+/// Lives of sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Life {
+    /// What one life is.
+    pub cycle: Cycle,
+    /// How long a session is held, nanoseconds.
+    pub hold_ns: u64,
 }
 
 /// Watches of a stream.
@@ -180,5 +193,34 @@ impl Stream {
             Load::Watch(watch) => Some(watch),
             _ => None,
         }
+    }
+
+    /// Names of the ops that it has a record of, watch deliveries left out: those of its mix, or those of the lives of
+    /// its sessions, what is scheduled first.
+    pub fn op_names(&self) -> Vec<String> {
+        match self.life {
+            Some(Life { cycle, .. }) => {
+                let names = cycle.op().into_iter().chain(cycle.stages().iter().copied());
+                names.map(str::to_owned).collect()
+            }
+            None => self.ops.iter().map(|op| op.kind.to_string()).collect(),
+        }
+    }
+
+    /// Sessions that connect before the load, of an engine of so many workers: of sessions that come and go by the
+    /// schedule none but those which watch for their end, one on each worker that has such sessions.
+    pub fn first_connections(&self, workers: usize) -> u32 {
+        match self.life {
+            Some(life) if life.cycle == Cycle::Expire => self.sessions.min(workers as u32),
+            Some(life) if !life.cycle.connects_first() => 0,
+            _ => self.sessions,
+        }
+    }
+
+    /// Sessions whose own folder holds what they create.
+    pub fn creating_sessions(&self) -> u32 {
+        let creates = self.ops.iter().any(|op| op.kind.is_write() && !op.kind.has_key());
+        let expires = self.life.is_some_and(|life| life.cycle == Cycle::Expire);
+        if creates || expires { self.sessions } else { 0 }
     }
 }

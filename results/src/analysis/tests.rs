@@ -371,7 +371,7 @@ fn watches_are_summed_over_the_window_and_the_drain() {
             ..watch_line(i, during, "watchers")
         }));
     }
-    let delivered = OpLine { ok: 98, ..op_line(1, Phase::Measure, "watchers", WATCH_DELIVERY) };
+    let delivered = OpLine { ok: 98, ..op_line(1, Phase::Measure, "watchers", stage::WATCH_DELIVERY) };
     run.lines.push(IntervalLine::Op(delivered));
     let tag = |part: &str| format!("watchers.watch_delivery.ok.{part}");
     run.histograms.push((tag("response"), 1, histogram((0..98).map(|_| MS))));

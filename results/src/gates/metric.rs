@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use quorumeter_record::{LoopKind, Quantiles, StreamInfo};
+use quorumeter_record::{LoopKind, Quantiles, StreamInfo, stage};
 
 use super::GateError;
-use crate::WATCH_DELIVERY;
 use crate::tally::OpKey;
 
 /// A metric: a figure of a subject.
@@ -34,6 +33,7 @@ pub(super) enum Figure {
     Time(Time, &'static str),
     Count(Count),
     Watch(Watch),
+    Life(Life),
 }
 
 /// A distribution of times, of which a statistic is taken.
@@ -70,6 +70,17 @@ pub(super) enum Watch {
     Interrupted,
     Dropped,
 }
+
+/// A count of what happened to sessions that come and go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Life {
+    LostConnections,
+    Retries,
+    Early,
+}
+
+const LIVES: [(&str, Life); 3] =
+    [("lost_connections", Life::LostConnections), ("retries", Life::Retries), ("early", Life::Early)];
 
 const OP_TIMES: [(&str, Time); 4] = [
     ("response", Time::Response),
@@ -177,6 +188,9 @@ impl Metric {
                 let ops: Vec<&str> = info.ops.iter().map(|op| op.op.as_str()).collect();
                 format!("the ops of stream {stream} are {}", ops.join(", "))
             }
+            _ if matches!(self.figure, Figure::Life(_)) => {
+                format!("stream {stream} is none of sessions that come and go")
+            }
             _ => format!("stream {stream} has no watches"),
         }
     }
@@ -227,6 +241,9 @@ impl Subject {
 fn of_a_stream(name: &str) -> Result<Figure, String> {
     if let Some((_, watch)) = WATCHES.iter().find(|(watch, _)| *watch == name) {
         return Ok(Figure::Watch(*watch));
+    }
+    if let Some((_, life)) = LIVES.iter().find(|(life, _)| *life == name) {
+        return Ok(Figure::Life(*life));
     }
     among(&COUNTS, name).map(Figure::Count).map_err(|problem| {
         format!("{problem}; of an op's times it takes all four parts, `<stream>.<op>.response.p99`")
@@ -297,8 +314,11 @@ pub(super) fn known(streams: &[StreamInfo]) -> Vec<Metric> {
             known.extend(WATCHES.map(|(_, w)| Metric { subject: subject.clone(), figure: Figure::Watch(w) }));
             known.extend(times(&subject, Time::AfterAck));
         }
+        if stream.life.is_some() {
+            known.extend(LIVES.map(|(_, l)| Metric { subject: subject.clone(), figure: Figure::Life(l) }));
+        }
     }
-    if streams.iter().flat_map(|s| &s.ops).any(|op| op.op != WATCH_DELIVERY) {
+    if streams.iter().flat_map(|s| &s.ops).any(|op| !stage::is_observed(&op.op)) {
         known.extend(counts(&Subject::Total));
     }
     if streams.iter().any(|s| s.loop_kind == LoopKind::Open) {
@@ -333,6 +353,7 @@ impl fmt::Display for Metric {
             Figure::Time(time, statistic) => write!(f, "{}.{statistic}", name_of(&OP_TIMES, time)),
             Figure::Count(count) => f.write_str(name_of(&COUNTS, count)),
             Figure::Watch(watch) => f.write_str(name_of(&WATCHES, watch)),
+            Figure::Life(life) => f.write_str(name_of(&LIVES, life)),
         }
     }
 }

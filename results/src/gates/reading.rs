@@ -1,10 +1,11 @@
 //! What a metric reads: of a whole run, and of one interval.
 
-use quorumeter_record::{IntervalLine, OpLine, OpSummary, Quantiles, Summary, WatchLine, WatchSummary};
+use quorumeter_record::{
+    IntervalLine, OpLine, OpSummary, Quantiles, Summary, WatchLine, WatchSummary, stage,
+};
 
-use super::metric::{Count, Figure, Metric, Subject, Time, Watch};
+use super::metric::{Count, Figure, Life, Metric, Subject, Time, Watch};
 use super::value::Bound;
-use crate::WATCH_DELIVERY;
 
 /// What was measured, in the unit of the bound.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,8 +76,9 @@ impl Subject {
     pub(super) fn has(&self, stream: &str, op: &str) -> bool {
         match self {
             Subject::Op { stream: s, op: o } => s == stream && o == op,
-            Subject::Stream(s) => s == stream,
-            Subject::Total => op != WATCH_DELIVERY,
+            // Stages of its sessions' lives are parts of its ops.
+            Subject::Stream(s) => s == stream && !stage::is_of_sessions(op),
+            Subject::Total => !stage::is_observed(op),
             Subject::Generator => false,
         }
     }
@@ -115,6 +117,10 @@ pub(super) fn of_summary(metric: &Metric, bound: Bound, summary: &Summary) -> Re
             }
             Some(watch) => Reading::Exact(of_watches(watch, count) as f64),
             None => absent(),
+        },
+        Figure::Life(count) => match &metric.subject {
+            Subject::Stream(stream) => lives(summary, stream, count),
+            _ => absent(),
         },
     }
 }
@@ -170,6 +176,19 @@ pub(super) fn of_interval(metric: &Metric, bound: Bound, lines: &[IntervalLine])
         Figure::Watch(count) => {
             watches.map(|line| Reading::Exact(of_watch_line(line, count) as f64)).collect()
         }
+        Figure::Life(count) => lines
+            .iter()
+            .filter_map(|line| match (line, &metric.subject) {
+                (IntervalLine::Sessions(line), Subject::Stream(stream)) if line.stream == *stream => {
+                    Some(Reading::Exact(match count {
+                        Life::LostConnections => line.lost_connections,
+                        Life::Retries => line.retries,
+                        Life::Early => line.early,
+                    } as f64))
+                }
+                _ => None,
+            })
+            .collect(),
     }
 }
 
@@ -213,6 +232,23 @@ fn watch<'a>(summary: &'a Summary, subject: &Subject) -> Option<&'a WatchSummary
     match subject {
         Subject::Stream(stream) => summary.watches.get(stream),
         _ => None,
+    }
+}
+
+fn lives(summary: &Summary, stream: &str, count: Life) -> Reading {
+    let Some(sessions) = summary.sessions.get(stream) else { return absent() };
+    let expiries =
+        summary.ops.get(&format!("{stream}.{}", stage::EXPIRY)).map_or(0, |op| op.response_ns.count);
+    match count {
+        Life::Early if expiries + sessions.early == 0 => {
+            Reading::Nothing("no silent session was due to expire".to_owned())
+        }
+        _ if sessions.timeout_ms.is_none() && sessions.open_max == 0 => {
+            Reading::Nothing("no session had a connection".to_owned())
+        }
+        Life::LostConnections => Reading::Exact(sessions.lost_connections as f64),
+        Life::Retries => Reading::Exact(sessions.retries as f64),
+        Life::Early => Reading::Exact(sessions.early as f64),
     }
 }
 

@@ -39,7 +39,7 @@ impl Bound {
             Figure::Count(_) => {
                 "is a count: a whole number such as 0, or a percentage of the ops such as 0.1%"
             }
-            Figure::Watch(_) => "is a count: a whole number such as 0",
+            Figure::Watch(_) | Figure::Life(_) => "is a count: a whole number such as 0",
         };
         let error = |expected: &str| GateError::Value {
             metric: metric.to_string(),
@@ -66,7 +66,7 @@ impl Bound {
             Figure::Time(..) => return Ok(Bound { value: value.round(), is_share }),
             Figure::Count(Count::Rate) => false,
             Figure::Count(_) => !is_share,
-            Figure::Watch(_) => true,
+            Figure::Watch(_) | Figure::Life(_) => true,
         };
         if whole && value.fract() != 0.0 { Err(error(expected)) } else { Ok(Bound { value, is_share }) }
     }

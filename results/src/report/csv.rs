@@ -64,6 +64,7 @@ fn fields(analysis: &Analysis, key: &str, op: &OpSummary) -> Vec<String> {
         LoopKind::Closed => "closed",
         LoopKind::Mixed => "mixed",
         LoopKind::Watch => "watch",
+        LoopKind::Idle => "idle",
     });
     let verdict = match summary.verdict {
         Verdict::Pass => "pass",

@@ -1,6 +1,7 @@
 //! Reports, one file per format. All show the same analysis; none computes anything.
 
 mod csv;
+mod lives;
 mod markdown;
 mod spark;
 mod table;

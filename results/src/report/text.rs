@@ -2,14 +2,14 @@
 
 use std::fmt::Write;
 
-use quorumeter_record::{GateOutcome, LoopKind, OpSummary, Summary};
+use quorumeter_record::{GateOutcome, LoopKind, OpSummary, Summary, stage};
 
 use super::spark::{Fold, spark};
 use super::table::{WIDTH, paragraph, table};
 use super::wording::{self, Fact};
 use crate::figures::{count, counted, decimal, duration, rate, statistic};
 use crate::warnings::shown_name;
-use crate::{Analysis, Point, WATCH_DELIVERY};
+use crate::{Analysis, Point};
 
 /// Statistics of the latency table.
 const STATISTICS: [&str; 5] = ["p50", "p90", "p99", "p999", "max"];
@@ -70,16 +70,27 @@ pub(super) fn ops_in_order(analysis: &Analysis) -> Vec<(&String, &OpSummary)> {
             key.split_once('.').is_some_and(|(stream, name)| s.name == stream && op.op == name)
         })
     };
-    let mut ops: Vec<_> = analysis.summary.ops.iter().collect();
+    // A stage that never came, as TLS on a plain connection, is no news.
+    let is_shown = |(key, op): &(&String, &OpSummary)| !is_stage(key) || op.response_ns.count > 0;
+    let mut ops: Vec<_> = analysis.summary.ops.iter().filter(is_shown).collect();
     ops.sort_by_key(|(key, _)| place(key).unwrap_or(usize::MAX));
     ops
+}
+
+fn is_observed(key: &str) -> bool {
+    key.split_once('.').is_some_and(|(_, op)| stage::is_observed(op))
+}
+
+/// Whether a row is of a stage of sessions' lives.
+pub(super) fn is_stage(key: &str) -> bool {
+    key.split_once('.').is_some_and(|(_, op)| stage::is_of_sessions(op))
 }
 
 /// The op's name, with the loop's kind where the latencies would be taken for something else.
 pub(super) fn op_label(summary: &Summary, key: &str) -> String {
     let stream = key.split_once('.').and_then(|(stream, _)| summary.streams.get(stream));
     match stream.map(|s| s.loop_kind) {
-        Some(LoopKind::Closed) => format!("{key} (closed loop)"),
+        Some(LoopKind::Closed) if !is_stage(key) => format!("{key} (closed loop)"),
         _ => key.to_owned(),
     }
 }
@@ -92,7 +103,7 @@ fn op_table(analysis: &Analysis) -> String {
         let mut row = vec![op_label(&analysis.summary, key), op.consistency.clone(), decimal(op.rate)];
         row.extend(counts.map(count));
         rows.push(row);
-        if !key.ends_with(&format!(".{WATCH_DELIVERY}")) {
+        if !is_observed(key) {
             total.0 += 1;
             total.1 += op.rate;
             for (sum, n) in total.2.iter_mut().zip(counts) {
@@ -112,12 +123,15 @@ fn latency_table(analysis: &Analysis) -> String {
     let mut rows = Vec::new();
     for (key, op) in ops_in_order(analysis) {
         let mut label = op_label(&analysis.summary, key);
-        for (of, quantiles) in [
+        let times = [
             ("response, all ops", &op.response_ns),
             ("service, ok ops", &op.service_ns),
             ("wait, ok ops", &op.wait_ns),
-        ] {
-            let mut row = vec![std::mem::take(&mut label), of.to_owned()];
+        ];
+        // A stage waits for nothing, so all there is to tell is how long it took.
+        let times = if is_stage(key) { &[("stage", &op.response_ns)][..] } else { &times[..] };
+        for (of, quantiles) in times {
+            let mut row = vec![std::mem::take(&mut label), (*of).to_owned()];
             row.extend(STATISTICS.map(|name| statistic(quantiles, name)));
             rows.push(row);
         }

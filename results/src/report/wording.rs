@@ -2,13 +2,14 @@
 
 use quorumeter_record::{
     Accounting, GateOutcome, GeneratorVerdict, LoopKind, Manifest, OpSummary, Quantiles, StreamInfo, Summary,
-    TargetInfo, Verdict, WatchSummary,
+    TargetInfo, Verdict, WatchSummary, stage,
 };
 
+use super::lives;
+use crate::Analysis;
 use crate::figures::{bytes, count, counted, decimal, duration, percent, rate, span, statistic};
 use crate::timeline::SessionCounts;
 use crate::warnings::CLOSED_LOOP;
-use crate::{Analysis, WATCH_DELIVERY};
 
 /// A label, and what is to be said under it.
 pub(super) type Fact = (&'static str, String);
@@ -123,6 +124,7 @@ fn stream(info: &StreamInfo, summary: &Summary) -> String {
             ),
             None => format!("{name}: watches, {sessions}, policy {policy}"),
         },
+        LoopKind::Idle => format!("{name}: {sessions}, kept alive"),
         LoopKind::Closed => {
             format!("{name}: {CLOSED_LOOP}; {sessions} × depth {}, policy {policy}", info.depth)
         }
@@ -168,7 +170,9 @@ pub(super) fn findings(analysis: &Analysis) -> Vec<Fact> {
     facts.extend(failed(summary));
     facts.extend(watches(summary));
     facts.extend(writers(summary));
-    facts.extend(analysis.sessions.iter().map(|(name, counts)| ("Sessions", sessions(name, counts))));
+    facts.extend(lives::facts(analysis));
+    let told = analysis.sessions.iter().filter(|(name, _)| !summary.sessions.contains_key(*name));
+    facts.extend(told.map(|(name, counts)| ("Sessions", sessions(name, counts))));
     facts.extend(accounting(&summary.accounting).map(|text| ("Accounting", text)));
     facts.extend(littles_law(summary).map(|text| ("Little's law", text)));
     facts.extend(generator(summary).map(|text| ("Generator", text)));
@@ -178,7 +182,7 @@ pub(super) fn findings(analysis: &Analysis) -> Vec<Fact> {
 /// The mix as measured, over ops that ended.
 fn mix(info: &StreamInfo, summary: &Summary) -> Option<String> {
     let ops = || {
-        let named = info.ops.iter().filter(|op| op.op != WATCH_DELIVERY);
+        let named = info.ops.iter().filter(|op| !stage::is_observed(&op.op));
         named.filter_map(|op| Some((&op.op, ended(summary.ops.get(&format!("{}.{}", info.name, op.op))?))))
     };
     let total: u64 = ops().map(|(_, ended)| ended).sum();
@@ -244,7 +248,10 @@ fn in_flight(analysis: &Analysis) -> Option<Fact> {
 }
 
 fn backlogs(summary: &Summary) -> impl Iterator<Item = Fact> {
-    let issuing = summary.streams.iter().filter(|(_, stream)| stream.loop_kind != LoopKind::Watch);
+    let issuing = summary
+        .streams
+        .iter()
+        .filter(|(_, stream)| !matches!(stream.loop_kind, LoopKind::Watch | LoopKind::Idle));
     issuing.map(|(name, stream)| {
         let open = counted(stream.backlog_at_warmup_end, "op");
         ("Backlog", format!("{name}: {open} waiting or in flight when the warm-up ended"))
@@ -322,7 +329,7 @@ fn writers(summary: &Summary) -> Option<Fact> {
         .then(|| ("", format!("what the watchers cost the writers is in the latency of {}", keys.join(", "))))
 }
 
-fn quantiles(quantiles: &Quantiles, names: &[&str]) -> String {
+pub(super) fn quantiles(quantiles: &Quantiles, names: &[&str]) -> String {
     let told: Vec<String> =
         names.iter().map(|name| format!("{name} {}", statistic(quantiles, name))).collect();
     told.join(", ")

@@ -37,7 +37,7 @@ pub enum AdminError {
 /// Sends a word, and reads the answer to its end; `limit` bounds the whole.
 pub async fn four_letter_word(member: &Member, word: &str, limit: Duration) -> Result<String, AdminError> {
     timeout(limit, async {
-        let mut stream = Stream::open(member, limit).await?;
+        let mut stream = Stream::open(member, limit, || {}).await?;
         stream.send(word.as_bytes()).await?;
         let mut answer = Vec::new();
         (&mut stream).take(MAX_ANSWER as u64 + 1).read_to_end(&mut answer).await?;

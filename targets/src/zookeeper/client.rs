@@ -14,7 +14,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::connection::MAX_REPLY;
 use super::dial::{self, DialSettings};
-use crate::session::{Attached, ConnectError, Identity, Member, Timeouts};
+use crate::clock::Clock;
+use crate::session::{Attached, ConnectError, Dialled, Identity, Member, Timeouts};
 use crate::stream::Stream;
 use crate::tls::{self, TlsFailure};
 
@@ -156,17 +157,22 @@ impl Client {
         self.settings.acl()
     }
 
+    async fn dial(&self) -> Result<(Dialled<Stream>, Identity), ConnectError> {
+        let clock = Clock::start();
+        dial::dial(&self.members[self.at], &self.identity, self.timeouts, &self.settings, &clock).await
+    }
+
     async fn attach(&mut self) -> Result<(), ClientError> {
         let mut last = None;
         for _ in 0..self.members.len() {
-            match dial::dial(&self.members[self.at], &self.identity, self.timeouts, &self.settings).await {
-                Ok((Attached::Expired, _, _)) => {
+            match self.dial().await {
+                Ok((Dialled { attached: Attached::Expired, .. }, _)) => {
                     self.expired = true;
                     self.identity = Identity::default();
                     last = Some(ConnectError::Rejected("the session has expired"));
                 }
-                Ok((_, stream, identity)) => {
-                    self.stream = stream;
+                Ok((dialled, identity)) => {
+                    self.stream = dialled.connection;
                     self.identity = identity;
                     self.input.clear();
                     return Ok(());
@@ -179,9 +185,8 @@ impl Client {
         }
         if self.expired && self.identity.session_id == 0 {
             // All members have been asked for the old session; a new one needs one more.
-            let (_, stream, identity) =
-                dial::dial(&self.members[self.at], &self.identity, self.timeouts, &self.settings).await?;
-            self.stream = stream;
+            let (dialled, identity) = self.dial().await?;
+            self.stream = dialled.connection;
             self.identity = identity;
             self.input.clear();
             return Ok(());

@@ -90,6 +90,8 @@ pub struct ZooKeeperConnection<T> {
 
     ping_due: bool,
     ping_open: bool,
+    /// Where the last ping's bytes end, and when they went: 0 until then.
+    ping: (u64, u64),
     suspected: bool,
 }
 
@@ -134,6 +136,7 @@ impl<T: Copy> ZooKeeperConnection<T> {
             last_read_ns: now_ns,
             ping_due: false,
             ping_open: false,
+            ping: (0, 0),
             suspected: false,
         }
     }
@@ -162,6 +165,9 @@ impl<T: Copy> ZooKeeperConnection<T> {
     /// After the kernel took bytes with the write before which the clock showed `sent_ns`: tells of every op
     /// whose last byte was among them.
     fn note_sent(&mut self, sent_ns: u64, sink: &mut impl Sink<T>) {
+        if self.ping.1 == 0 && self.handed >= self.ping.0 {
+            self.ping.1 = sent_ns;
+        }
         while let Some(op) = self.pending.get_mut(self.sent_ops) {
             if op.end > self.handed {
                 break;
@@ -300,12 +306,22 @@ impl<T: Copy> ZooKeeperConnection<T> {
         sink: &mut impl Sink<T>,
     ) -> Result<(), ConnectionError> {
         match header.xid {
-            xid::PING => self.ping_open = false,
+            xid::PING if self.ping_open => {
+                self.ping_open = false;
+                sink.pinged(self.ping.1, received_ns);
+            }
+            xid::PING => {}
             xid::NOTIFICATION => {
                 let event = WatchedEvent::decode(record).map_err(|e| protocol(&e))?;
                 let mut numbers = [0; 2];
-                let key = self.templates.node.parse(&event.path, &mut numbers).map(|()| numbers[1] as u32);
                 self.identity.last_zxid = self.identity.last_zxid.max(header.zxid);
+                if event.kind == EventType::NODE_DELETED
+                    && self.templates.ephemeral.parse(&event.path, &mut numbers).is_some()
+                {
+                    sink.gone(numbers[0] as u32, numbers[1] as u32, received_ns);
+                    return Ok(());
+                }
+                let key = self.templates.node.parse(&event.path, &mut numbers).map(|()| numbers[1] as u32);
                 sink.event(WatchEvent {
                     key,
                     data_changed: event.kind == EventType::NODE_DATA_CHANGED,
@@ -381,6 +397,13 @@ impl<T: Copy> Connection<T> for ZooKeeperConnection<T> {
             }
             Operation::Sync { key } => templates.sync.write(out, first_xid, &node(key)),
             Operation::WatchOnce { key } => templates.read_and_watch.write(out, first_xid, &node(key)),
+            Operation::WatchEphemeral { session, serial } => {
+                let numbers = [session.into(), serial.into()];
+                templates.watch_ephemeral.write(out, first_xid, &numbers);
+            }
+            Operation::Close => {
+                Request::CloseSession.encode_frame(out, first_xid);
+            }
             Operation::WatchExists { key } => templates.exists_and_watch.write(out, first_xid, &node(key)),
             Operation::WatchBelow { key } => {
                 templates.watch_below.write(out, first_xid, &node(key)[..1]);
@@ -412,6 +435,7 @@ impl<T: Copy> Connection<T> for ZooKeeperConnection<T> {
             self.ping_due = false;
             self.ping_open = true;
             self.encode_aside(&Request::Ping, xid::PING);
+            self.ping = (self.encoded, 0);
         }
         if self.sealed.is_some() {
             return self.flush_sealed(clock, sink);
@@ -506,15 +530,7 @@ impl<T: Copy> Connection<T> for ZooKeeperConnection<T> {
                 self.requests += u64::from(op.replies);
                 sink.sent(&op.tag, sent_ns, i as u64 + 1);
             }
-            let completion = Completion {
-                done_ns: now_ns,
-                sent_ns,
-                outcome: Outcome::Unknown,
-                zxid: 0,
-                value_bytes: None,
-                version: -1,
-                number: None,
-            };
+            let completion = Completion { done_ns: now_ns, sent_ns, ..Completion::NOTHING };
             sink.done(op.tag, op.op, completion);
         }
         self.sent_ops = 0;

@@ -13,7 +13,8 @@ use quorumeter_zk::{Acl, ErrorCode};
 use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
 
-use crate::session::{Attached, ConnectError, Identity, Member, Timeouts};
+use crate::clock::Clock;
+use crate::session::{Attached, ConnectError, Dialled, Identity, Member, Stages, Timeouts, Waited};
 use crate::stream::Stream;
 use crate::tls::{self, TlsFailure};
 
@@ -65,16 +66,22 @@ pub async fn dial(
     identity: &Identity,
     timeouts: Timeouts,
     settings: &DialSettings,
-) -> Result<(Attached, Option<Stream>, Identity), ConnectError> {
+    clock: &Clock,
+) -> Result<(Dialled<Stream>, Identity), ConnectError> {
     let limit = Duration::from_millis(timeouts.connect_ms);
     let expired = |what| ConnectError::Timeout { what, timeout_ms: timeouts.connect_ms };
-    let mut stream = Stream::open(member, limit).await?;
+    let began_ns = clock.now_ns();
+    let mut connected_ns = began_ns;
+    let mut stream = Stream::open(member, limit, || connected_ns = clock.now_ns()).await?;
+    let secured_ns = if member.tls.is_some() { clock.now_ns() } else { connected_ns };
     stream.reset_when_dropped(true).map_err(ConnectError::Tcp)?;
     let (attached, identity) = timeout(limit, shake_hands(&mut stream, identity, timeouts, settings))
         .await
-        .map_err(|_| expired("answer to the handshake"))??;
+        .map_err(|_| expired(Waited::Handshake))??;
+    let stages = Stages { began_ns, connected_ns, secured_ns, attached_ns: clock.now_ns() };
     stream.reset_when_dropped(false).map_err(ConnectError::Tcp)?;
-    Ok((attached, if attached == Attached::Expired { None } else { Some(stream) }, identity))
+    let connection = if attached == Attached::Expired { None } else { Some(stream) };
+    Ok((Dialled { attached, connection, stages }, identity))
 }
 
 async fn shake_hands(

@@ -11,9 +11,10 @@ use super::admin;
 use super::connection::{Templates, ZooKeeperConnection};
 use super::dial::{self, DialSettings};
 use super::layout::Layout;
+use super::outcome;
 use crate::clock::Clock;
 use crate::operation::OpKind;
-use crate::session::{Attached, ConnectError, Driver, Identity, Member, Timeouts};
+use crate::session::{ConnectError, Dialled, Driver, Identity, Member, Outcome, Timeouts};
 use crate::tls::Tls;
 use crate::url::HostPort;
 
@@ -67,11 +68,11 @@ impl Driver for ZooKeeper {
         identity: &Identity,
         timeouts: Timeouts,
         clock: Clock,
-    ) -> Result<(Attached, Option<ZooKeeperConnection<T>>), ConnectError> {
-        let (attached, stream, identity) =
-            dial::dial(&self.members[member], identity, timeouts, &self.settings).await?;
+    ) -> Result<Dialled<ZooKeeperConnection<T>>, ConnectError> {
+        let (Dialled { attached, connection, stages }, identity) =
+            dial::dial(&self.members[member], identity, timeouts, &self.settings, &clock).await?;
         let templates = &self.templates[stream_number];
-        let connection = stream.map(|stream| {
+        let connection = connection.map(|stream| {
             ZooKeeperConnection::new(
                 stream,
                 Arc::clone(templates),
@@ -79,11 +80,19 @@ impl Driver for ZooKeeper {
                 session,
                 identity,
                 timeouts.read_share,
-                clock.now_ns(),
+                stages.attached_ns,
             )
         });
-        Ok((attached, connection))
+        Ok(Dialled { attached, connection, stages })
     }
+
+    fn outcome_of(error: &ConnectError) -> Outcome {
+        outcome::of_connecting(error)
+    }
+
+    const EXPIRED: Outcome = Outcome::Failed(ErrorCode::SESSION_EXPIRED.0);
+
+    const CONNECTION_LOST: Outcome = Outcome::Failed(ErrorCode::CONNECTION_LOSS.0);
 
     async fn role(&self, member: usize) -> Option<String> {
         let srvr = admin::srvr(&self.members[member], ROLE_TIMEOUT).await.ok()?;

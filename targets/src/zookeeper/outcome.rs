@@ -1,8 +1,10 @@
 //! Which error codes prove that a request was not applied.
 
+use std::io;
+
 use quorumeter_zk::ErrorCode;
 
-use crate::session::Outcome;
+use crate::session::{ConnectError, Outcome, Waited};
 
 /// What a reply's error code says of a write.
 ///
@@ -43,6 +45,37 @@ pub fn of_write(code: ErrorCode) -> Outcome {
 /// What a reply's error code says of a read: there is nothing to be applied, so every error is a failure.
 pub fn of_read(code: ErrorCode) -> Outcome {
     if code == ErrorCode::OK { Outcome::Ok } else { Outcome::Failed(code.0) }
+}
+
+/// What an attempt to connect that failed says of the session that was asked for. Without the request to connect at the
+/// member there is none; once it has been sent, only the member's own answer proves that. The code is what ZooKeeper's
+/// clients call it.
+pub fn of_connecting(error: &ConnectError) -> Outcome {
+    let code = match error {
+        ConnectError::Timeout { what: Waited::Handshake, .. } => return Outcome::Unknown,
+        // A connection that the system lost may have carried the request before.
+        ConnectError::Tcp(e) if !is_refusal(e) => return Outcome::Unknown,
+        ConnectError::Closed(_) | ConnectError::Protocol(_) => return Outcome::Unknown,
+        ConnectError::Timeout { .. } => ErrorCode::OPERATION_TIMEOUT,
+        ConnectError::Tcp(_) | ConnectError::Rejected(_) | ConnectError::Tls(_) => ErrorCode::CONNECTION_LOSS,
+        // The session was made, and is of no use.
+        ConnectError::AuthFailed => ErrorCode::AUTH_FAILED,
+    };
+    Outcome::Failed(code.0)
+}
+
+/// Whether the error can only come from the making of a TCP connection.
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::AddrNotAvailable
+            | io::ErrorKind::AddrInUse
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+    ) || error.raw_os_error().is_some_and(|code| {
+        [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE].iter().any(|e| e.raw_os_error() == code)
+    })
 }
 
 #[cfg(test)]

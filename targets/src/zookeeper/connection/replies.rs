@@ -19,14 +19,16 @@ pub(super) fn is_write(op: Operation) -> bool {
         | Operation::WatchOnce { .. }
         | Operation::WatchExists { .. }
         | Operation::WatchAlways { .. }
-        | Operation::WatchBelow { .. } => false,
+        | Operation::WatchBelow { .. }
+        | Operation::WatchEphemeral { .. } => false,
         Operation::Write { .. }
         | Operation::WriteCas { .. }
         | Operation::Create { .. }
         | Operation::CreateSequential { .. }
         | Operation::CreateEphemeral { .. }
         | Operation::Delete { .. }
-        | Operation::Multi { .. } => true,
+        | Operation::Multi { .. }
+        | Operation::Close => true,
     }
 }
 
@@ -50,7 +52,7 @@ pub(super) fn read_record(
         Operation::WatchExists { .. } if record.len() == Stat::LEN => {
             completion.version = Stat::peek_version(record).unwrap_or(-1);
         }
-        Operation::Exists { .. } | Operation::WatchExists { .. } => {
+        Operation::Exists { .. } | Operation::WatchExists { .. } | Operation::WatchEphemeral { .. } => {
             if record.len() != Stat::LEN {
                 return Err(shape("exists"));
             }
@@ -78,6 +80,11 @@ pub(super) fn read_record(
         Operation::Delete { .. } => {
             if !record.is_empty() {
                 return Err(shape("delete"));
+            }
+        }
+        Operation::Close => {
+            if !record.is_empty() {
+                return Err(shape("closeSession"));
             }
         }
         Operation::Sync { .. } => {

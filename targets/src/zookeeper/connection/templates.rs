@@ -11,9 +11,11 @@ use crate::zookeeper::layout::{Dataset, Layout};
 pub struct Templates {
     pub(super) dataset: Dataset,
     pub(super) node: PathPattern,
+    pub(super) ephemeral: PathPattern,
     pub(super) read: Template,
     pub(super) read_and_watch: Template,
     pub(super) exists_and_watch: Template,
+    pub(super) watch_ephemeral: Template,
     pub(super) watch_always: Template,
     pub(super) watch_below: Template,
     pub(super) exists: Template,
@@ -43,6 +45,7 @@ impl Templates {
             read: Template::flagged(OpCode::GET_DATA, &node, false),
             read_and_watch: Template::flagged(OpCode::GET_DATA, &node, true),
             exists_and_watch: Template::flagged(OpCode::EXISTS, &node, true),
+            watch_ephemeral: Template::flagged(OpCode::EXISTS, &ephemeral, true),
             watch_always: Template::numbered(OpCode::ADD_WATCH, &node, watch_mode::PERSISTENT),
             watch_below: Template::numbered(OpCode::ADD_WATCH, &parent, watch_mode::PERSISTENT_RECURSIVE),
             exists: Template::flagged(OpCode::EXISTS, &node, false),
@@ -56,6 +59,7 @@ impl Templates {
             delete_ephemeral: Template::numbered(OpCode::DELETE, &ephemeral, -1),
             delete_sequential: Template::numbered(OpCode::DELETE, &sequential, -1),
             node,
+            ephemeral,
         }
     }
 }

@@ -1,0 +1,78 @@
+//! Sessions that do nothing but live.
+
+use std::sync::Arc;
+
+use quorumeter_targets::session::WatchEvent;
+use quorumeter_targets::{Completion, Connection, Operation, Outcome, Sink};
+
+use crate::engine::link::Part;
+use crate::engine::recorder::{Observed, Recorder};
+use crate::engine::timeline::Timeline;
+
+/// A session whose pings are recorded.
+pub(in crate::engine) struct IdlePart {
+    stream: usize,
+    timeline: Arc<Timeline>,
+    attached: bool,
+    ending: bool,
+}
+
+impl IdlePart {
+    pub(in crate::engine) fn new(stream: usize, timeline: Arc<Timeline>) -> IdlePart {
+        IdlePart { stream, timeline, attached: false, ending: false }
+    }
+
+    /// What ends from now on was meant to end.
+    pub(in crate::engine) fn end(&mut self) {
+        self.ending = true;
+    }
+}
+
+impl Part for IdlePart {
+    type Tag = ();
+
+    fn fill(&mut self, _: &mut impl Connection<()>, _: &mut Recorder, _: u64) {}
+
+    fn sink<'a>(&'a mut self, recorder: &'a mut Recorder, _: bool) -> impl Sink<()> + 'a {
+        IdleSink { part: self, recorder }
+    }
+
+    fn attached(&mut self, _: bool, recorder: &mut Recorder, _: u64) {
+        self.attached = true;
+        recorder.open(self.stream, 1);
+    }
+
+    fn detached(&mut self, recorder: &mut Recorder, _: u64) {
+        if self.attached {
+            self.attached = false;
+            recorder.open(self.stream, -1);
+            recorder.lives(self.stream).lost_connections += u64::from(!self.ending);
+        }
+    }
+}
+
+struct IdleSink<'a> {
+    part: &'a IdlePart,
+    recorder: &'a mut Recorder,
+}
+
+impl Sink<()> for IdleSink<'_> {
+    fn sent(&mut self, (): &(), _: u64, _: u64) {}
+
+    fn done(&mut self, (): (), _: Operation, _: Completion) {}
+
+    fn not_sent(&mut self, (): (), _: Operation) {}
+
+    fn event(&mut self, _: WatchEvent) {}
+
+    fn pinged(&mut self, sent_ns: u64, done_ns: u64) {
+        // Sessions are kept alive before the load, and after it.
+        if self.part.timeline.start_ns().is_some_and(|start_ns| sent_ns >= start_ns)
+            && sent_ns < self.part.timeline.end_ns()
+        {
+            let phase = self.part.timeline.phase_of_op(sent_ns);
+            let what = Observed { stream: self.part.stream, op: 0, phase };
+            self.recorder.observed(what, sent_ns, done_ns, Outcome::Ok);
+        }
+    }
+}

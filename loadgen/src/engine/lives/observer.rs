@@ -1,0 +1,166 @@
+//! The session that is told when silent sessions' ephemeral nodes are gone.
+//!
+//! A silent session is due when its timeout has passed since the last request was sent: the member heard it no
+//! earlier. What is recorded is how long after that the node was seen to be gone, so it is the longest that the member
+//! may have taken beyond the timeout. A node that goes earlier is counted, and no time is made of it.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use quorumeter_targets::session::WatchEvent;
+use quorumeter_targets::{Completion, Connection, Operation, Outcome, Sink};
+use tokio::sync::Notify;
+
+use crate::engine::link::Part;
+use crate::engine::recorder::{Observed, Recorder};
+use crate::engine::timeline::Timeline;
+
+/// Watches that are being set at once, at most.
+const DEPTH: usize = 64;
+
+/// Tells a silent session that it is over.
+#[derive(Default)]
+pub(in crate::engine) struct Gone {
+    is_gone: Cell<bool>,
+    wake: Notify,
+}
+
+impl Gone {
+    /// Whether it is, once for each time.
+    pub(super) fn take(&self) -> bool {
+        self.is_gone.take()
+    }
+
+    /// Waits until it may be.
+    pub(super) async fn changed(&self) {
+        self.wake.notified().await;
+    }
+
+    fn set(&self) {
+        self.is_gone.set(true);
+        self.wake.notify_one();
+    }
+}
+
+/// An ephemeral node: the number of its session in the stream, and its own.
+type Node = (u32, u32);
+
+/// What is known of a node that is to go.
+struct Awaited {
+    due_ns: u64,
+    gone: Rc<Gone>,
+}
+
+/// Watches ephemeral nodes of one stream.
+pub(in crate::engine) struct ObserverPart {
+    stream: usize,
+    /// Place of the expiry among the stream's ops.
+    op: usize,
+    timeline: Arc<Timeline>,
+    /// What the wait for a node comes to when the connection was lost meanwhile.
+    connection_lost: Outcome,
+    awaited: BTreeMap<Node, Awaited>,
+    to_watch: VecDeque<Node>,
+}
+
+impl ObserverPart {
+    pub(in crate::engine) fn new(
+        stream: usize,
+        op: usize,
+        timeline: Arc<Timeline>,
+        connection_lost: Outcome,
+    ) -> ObserverPart {
+        let (awaited, to_watch) = Default::default();
+        ObserverPart { stream, op, timeline, connection_lost, awaited, to_watch }
+    }
+
+    /// A session has fallen silent, whose node is to go at `due_ns` or later.
+    pub(super) fn watch(&mut self, node: Node, due_ns: u64, gone: Rc<Gone>) {
+        self.awaited.insert(node, Awaited { due_ns, gone });
+        self.to_watch.push_back(node);
+    }
+
+    /// Whether a node is awaited that is due before the measured window's end.
+    pub(in crate::engine) fn is_open(&self) -> bool {
+        let end_ns = self.timeline.end_ns();
+        self.awaited.values().any(|awaited| awaited.due_ns < end_ns)
+    }
+
+    /// Gives up what is awaited: it takes longer than until now.
+    pub(in crate::engine) fn give_up(&mut self, now_ns: u64, recorder: &mut Recorder) {
+        for (_, awaited) in std::mem::take(&mut self.awaited) {
+            self.record(awaited.due_ns, now_ns, Outcome::Unknown, recorder);
+        }
+        self.to_watch.clear();
+    }
+
+    fn record(&self, due_ns: u64, seen_ns: u64, outcome: Outcome, recorder: &mut Recorder) {
+        // What is due after the window belongs to none.
+        if due_ns >= self.timeline.end_ns() {
+            return;
+        }
+        if seen_ns < due_ns {
+            recorder.lives(self.stream).early += 1;
+            return;
+        }
+        let what = Observed { stream: self.stream, op: self.op, phase: self.timeline.phase_of_op(due_ns) };
+        recorder.observed(what, due_ns, seen_ns, outcome);
+    }
+
+    fn is_gone(&mut self, node: Node, seen_ns: u64, outcome: Outcome, recorder: &mut Recorder) {
+        if let Some(awaited) = self.awaited.remove(&node) {
+            self.record(awaited.due_ns, seen_ns, outcome, recorder);
+            awaited.gone.set();
+        }
+    }
+}
+
+impl Part for ObserverPart {
+    type Tag = Node;
+
+    fn fill(&mut self, connection: &mut impl Connection<Node>, _: &mut Recorder, _: u64) {
+        while connection.open_ops() < DEPTH {
+            let Some(node) = self.to_watch.pop_front() else { break };
+            let (session, serial) = node;
+            connection.submit(Operation::WatchEphemeral { session, serial }, node);
+        }
+    }
+
+    fn sink<'a>(&'a mut self, recorder: &'a mut Recorder, _: bool) -> impl Sink<Node> + 'a {
+        ObserverSink { part: self, recorder }
+    }
+
+    fn attached(&mut self, _: bool, _: &mut Recorder, _: u64) {
+        // Watches went with the connection before, if there was one.
+        self.to_watch = self.awaited.keys().copied().collect();
+    }
+
+    fn detached(&mut self, _: &mut Recorder, _: u64) {}
+}
+
+struct ObserverSink<'a> {
+    part: &'a mut ObserverPart,
+    recorder: &'a mut Recorder,
+}
+
+impl Sink<Node> for ObserverSink<'_> {
+    fn sent(&mut self, _: &Node, _: u64, _: u64) {}
+
+    fn done(&mut self, node: Node, _: Operation, completion: Completion) {
+        // The node was gone before the watch was set: since when, only the member knows.
+        if let Outcome::Failed(_) = completion.outcome {
+            let outcome = self.part.connection_lost;
+            self.part.is_gone(node, completion.done_ns, outcome, self.recorder);
+        }
+    }
+
+    fn not_sent(&mut self, _: Node, _: Operation) {}
+
+    fn event(&mut self, _: WatchEvent) {}
+
+    fn gone(&mut self, session: u32, serial: u32, received_ns: u64) {
+        self.part.is_gone((session, serial), received_ns, Outcome::Ok, self.recorder);
+    }
+}
