@@ -6,6 +6,7 @@ mod broken_servers;
 mod command_line;
 mod engine;
 mod interrupted;
+mod lives;
 mod options;
 mod outcomes;
 mod secrets;

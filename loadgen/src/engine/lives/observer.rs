@@ -164,3 +164,65 @@ impl Sink<Node> for ObserverSink<'_> {
         self.part.is_gone((session, serial), received_ns, Outcome::Ok, self.recorder);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use quorumeter_record::OpPhase;
+
+    use super::*;
+    use crate::engine::aggregate::Message;
+    use crate::engine::buffer::{IntervalBuffer, Shape};
+
+    const MS: u64 = 1_000_000;
+
+    /// The load begins at 0, the window at 100 ms, and it ends at 500 ms.
+    #[test]
+    fn what_is_recorded_is_how_long_after_it_was_due_a_node_was_gone() {
+        let timeline = Arc::new(Timeline::new(1000 * MS));
+        timeline.begin(0, 100 * MS, 400 * MS);
+        let (out, messages) = channel();
+        let (_keep, back) = channel();
+        let mut recorder = Recorder::new(0, Arc::clone(&timeline), Shape { ops: vec![1] }, out, back);
+        recorder.begin(0);
+        let lost = Outcome::Failed(-4);
+        let mut observer = ObserverPart::new(0, 0, timeline, lost);
+        let gone: Rc<Gone> = Rc::default();
+        // Number, due, seen, and how.
+        for (serial, due_ms, seen) in [
+            (1, 50, Some((60, Outcome::Ok))),
+            (2, 200, Some((230, Outcome::Ok))),
+            (3, 200, Some((190, Outcome::Ok))),
+            (4, 300, Some((340, lost))),
+            (5, 501, Some((510, Outcome::Ok))),
+            (6, 400, None),
+        ] {
+            observer.watch((7, serial), due_ms * MS, Rc::clone(&gone));
+            assert!(observer.is_open() == (due_ms < 500));
+            if let Some((seen_ms, how)) = seen {
+                observer.is_gone((7, serial), seen_ms * MS, how, &mut recorder);
+                assert!(gone.take() && !observer.is_open());
+            }
+        }
+        // Nobody else's node.
+        observer.is_gone((8, 6), 400 * MS, Outcome::Ok, &mut recorder);
+        assert!(!gone.take() && observer.is_open());
+        observer.give_up(600 * MS, &mut recorder);
+        recorder.finish(600 * MS);
+        drop(recorder);
+        let mut buffer = IntervalBuffer::new(&Shape { ops: vec![1] });
+        for message in messages {
+            if let Message::Interval { buffer: mut interval, .. } = message {
+                buffer.merge(&mut interval);
+            }
+        }
+        assert_eq!(buffer.streams[0].lives.early, 1);
+        assert_eq!(buffer.slot(0, 0, OpPhase::Warmup).ok, 1);
+        let slot = buffer.slot(0, 0, OpPhase::Measure);
+        assert_eq!((slot.ok, slot.failed.as_slice(), slot.unknown), (1, &[(-4, 1)][..], 1));
+        let of = |histogram: &hdrhistogram::Histogram<u64>| histogram.max() / MS;
+        assert_eq!(of(&slot.ok_times().response), 30);
+        assert_eq!((of(slot.of_failed.as_ref().unwrap()), of(slot.of_unknown.as_ref().unwrap())), (40, 200));
+    }
+}
