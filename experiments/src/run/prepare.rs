@@ -174,18 +174,12 @@ impl Control<'_> {
             let value = chooser.next_value(&mut random);
             &values[value.offset as usize..][..value.len as usize]
         };
-        let creating: Vec<u32> =
-            self.workload
-                .streams
-                .iter()
-                .map(|s| {
-                    if s.ops.iter().any(|op| op.kind.is_write() && !op.kind.has_key()) {
-                        s.sessions
-                    } else {
-                        0
-                    }
-                })
-                .collect();
+        let creating: Vec<u32> = self
+            .workload
+            .streams
+            .iter()
+            .map(|s| if s.ops.iter().any(|op| op.kind.creates_own()) { s.sessions } else { 0 })
+            .collect();
         let observer = &mut *self.observer;
         let mut client = client.lock().await;
         let progress = |done, total| observer.prefill(done, total);

@@ -11,7 +11,10 @@
 //! | persistent | at the end, e events since it was set: v₀ → v₁ | lost or duplicate += the difference of v₁ − v₀ and e |
 //! | recursive | the same for each node below the parent, e events of that node | the same, node by node |
 //!
-//! A recursive watch is one watch, and the versions are many: it is set with the read of the parent's first node, and
+//! Of watches on children, v is the version of a node's children, which each that comes or goes raises by one. Such a
+//! recursive watch is set on the node itself.
+//!
+//! A recursive watch on a parent is one watch, and the versions are many: it is set with the read of the parent's first node, and
 //! the reads of the others are pipelined behind it. So each node's v₀ is read when the watch is live, and what was told
 //! before that reply is in v₀.
 //!
@@ -21,7 +24,7 @@ use std::collections::VecDeque;
 
 use quorumeter_targets::session::WatchEvent;
 use quorumeter_targets::zookeeper::Dataset;
-use quorumeter_targets::{Completion, Connection, Operation, Outcome, Sink};
+use quorumeter_targets::{Change, Completion, Connection, Operation, Outcome, Sink};
 
 use super::join::NoticeRow;
 use super::link::Part;
@@ -190,7 +193,7 @@ impl WatchPart {
         }
         counts.lost += lost;
         for _ in 0..lost {
-            recorder.notice_row(NoticeRow::lost(self.stream, self.session, key));
+            recorder.notice_row(NoticeRow::lost(self.stream, self.session, (key, self.on.change())));
         }
     }
 }
@@ -217,13 +220,19 @@ impl Part for WatchPart {
             let watch = &self.watches[place as usize];
             let key = watch.key;
             let last_read = self.ending && matches!(watch.state, WatchState::Armed { .. });
-            let op = match self.kind {
-                _ if last_read => Operation::Read { key },
-                WatchKind::OneShot if self.on == WatchOn::Exists => Operation::WatchExists { key },
-                WatchKind::OneShot => Operation::WatchOnce { key },
-                WatchKind::Persistent => Operation::WatchAlways { key },
-                WatchKind::Recursive if watch.is_set_here => Operation::WatchBelow { key },
-                WatchKind::Recursive => Operation::Read { key },
+            let op = match (self.on.change(), self.kind) {
+                (Change::Data, _) if last_read => Operation::Read { key },
+                (Change::Data, WatchKind::OneShot) if self.on == WatchOn::Exists => {
+                    Operation::WatchExists { key }
+                }
+                (Change::Data, WatchKind::OneShot) => Operation::WatchOnce { key },
+                (Change::Data, WatchKind::Persistent) => Operation::WatchAlways { key },
+                (Change::Data, WatchKind::Recursive) if watch.is_set_here => Operation::WatchBelow { key },
+                (Change::Data, WatchKind::Recursive) => Operation::Read { key },
+                (Change::Children, _) if last_read => Operation::ChildrenVersion { key },
+                (Change::Children, WatchKind::OneShot) => Operation::WatchChildrenOnce { key },
+                (Change::Children, WatchKind::Persistent) => Operation::WatchChildrenAlways { key },
+                (Change::Children, WatchKind::Recursive) => Operation::WatchChildrenBelow { key },
             };
             connection.submit(op, WatchTag { place, last_read });
         }
@@ -283,9 +292,8 @@ impl Sink<WatchTag> for WatchSink<'_> {
     fn event(&mut self, event: WatchEvent) {
         self.recorder.advance(event.received_ns);
         let part = &mut *self.part;
-        let Some(place) = event.key.filter(|_| event.data_changed).and_then(|key| part.place(key)) else {
-            return;
-        };
+        let of_ours = event.changed.filter(|(_, change)| *change == part.on.change());
+        let Some(place) = of_ours.and_then(|(key, _)| part.place(key)) else { return };
         let counts = self.recorder.watch(part.stream);
         let watch = &mut part.watches[place];
         let WatchState::Armed { version, events, zxid } = &mut watch.state else {
@@ -301,6 +309,7 @@ impl Sink<WatchTag> for WatchSink<'_> {
             stream: part.stream as u16,
             session: part.session,
             key: watch.key,
+            change: part.on.change(),
             zxid: event.zxid,
             set_at_zxid: *zxid,
             received_ns: event.received_ns,

@@ -16,7 +16,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use quorumeter_targets::session::ConnectError;
-use quorumeter_targets::{Clock, Driver};
+use quorumeter_targets::{Change, Clock, Driver};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, spawn_local};
@@ -24,7 +24,7 @@ use tokio::task::{JoinHandle, spawn_local};
 use super::aggregate::Message;
 use super::buffer::{IntervalBuffer, Shape};
 use super::link::Link;
-use super::ops::{KeyCounts, OpsPart, OpsSettings};
+use super::ops::{KeyCounts, OpsPart, OpsSettings, Watched};
 use super::recorder::Recorder;
 use super::source::{OpSource, derive_seed};
 use super::timeline::Timeline;
@@ -232,7 +232,10 @@ impl<D: Driver> Worker<D> {
             depth: stream.depth as usize,
             backlog,
             stream: number as u16,
-            watched: workload.watched_nodes(),
+            watched: Watched {
+                data: workload.watched_nodes(Change::Data),
+                children: workload.watched_nodes(Change::Children),
+            },
             nodes: workload.dataset.nodes,
         };
         let has_keys = stream.ops.iter().any(|op| op.kind.has_key());
@@ -449,7 +452,7 @@ impl<D: Driver> Worker<D> {
     /// Until the watchers know what they are owed: all writers have to have ended before.
     async fn settle(&mut self, timer: &Timer) -> io::Result<()> {
         let others_limit_ns = self.now_ns() + self.shared.workload.drain_ns + LONGEST_SLEEP_NS;
-        let watched = self.shared.workload.watched_nodes() > 0;
+        let watched = self.shared.workload.watches();
         while watched && (self.shared.status.drained.load(Ordering::Relaxed) as usize) < self.workers {
             let now_ns = self.look();
             if self.cancelled() || now_ns > others_limit_ns {
