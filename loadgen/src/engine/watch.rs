@@ -46,7 +46,31 @@ pub(super) struct WatchPart {
     /// The nodes are there: watches may be set.
     enabled: bool,
     ending: bool,
+    setting: Setting,
 }
+
+/// How setting watches has gone wrong, if it has.
+#[derive(Debug, Default)]
+struct Setting {
+    /// The error that the member answered with.
+    refused: Option<i32>,
+    /// The connection that is being given up had requests to set watches on it that were not answered.
+    is_cut_off: bool,
+    /// Such connections since a watch was set.
+    closed: u32,
+}
+
+/// Why watches cannot be set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SettingFailure {
+    /// The member answers with this error.
+    Refused(i32),
+    /// The connection is lost each time they are asked for.
+    Closed,
+}
+
+/// Connections that may be lost in a row while watches are asked for, before that is taken for the member's answer.
+const MAX_CLOSED: u32 = 3;
 
 /// One watch on one node.
 #[derive(Debug, Clone, Copy)]
@@ -107,6 +131,7 @@ impl WatchPart {
             to_submit: VecDeque::new(),
             enabled: false,
             ending: false,
+            setting: Setting::default(),
         }
     }
 
@@ -121,6 +146,13 @@ impl WatchPart {
     /// Whether every watch is set.
     pub(super) fn is_armed(&self) -> bool {
         self.watches.iter().all(|w| matches!(w.state, WatchState::Armed { .. }))
+    }
+
+    /// Why the watches cannot be set, as far as that is known.
+    pub(super) fn failure(&self) -> Option<SettingFailure> {
+        let Setting { refused, closed, .. } = self.setting;
+        let closed = (closed >= MAX_CLOSED).then_some(SettingFailure::Closed);
+        refused.map(SettingFailure::Refused).or(closed)
     }
 
     /// All writers have ended: what is owed is to be found out.
@@ -150,6 +182,7 @@ impl WatchPart {
     fn set(&mut self, place: u32, completion: &Completion, recorder: &mut Recorder) {
         let watch = &mut self.watches[place as usize];
         let WatchState::Unset { after } = watch.state else { return };
+        self.setting.closed = 0;
         let version = completion.version;
         watch.state = WatchState::Armed { version, events: 0, zxid: completion.zxid };
         recorder.armed(self.stream, i64::from(watch.is_set_here));
@@ -200,7 +233,10 @@ impl WatchPart {
 
 impl WatchPart {
     /// A request for a watch failed.
-    fn give_up(&mut self, tag: WatchTag) {
+    fn give_up(&mut self, tag: WatchTag, code: i32) {
+        if !tag.last_read {
+            self.setting.refused = Some(code);
+        }
         let mut watches = self.watches[tag.place as usize..].iter_mut();
         let Some(watch) = watches.next() else { return };
         watch.state = WatchState::Unset { after: None };
@@ -257,6 +293,7 @@ impl Part for WatchPart {
             }
             watch.state = WatchState::Unset { after: None };
         }
+        self.setting.closed += u32::from(std::mem::take(&mut self.setting.is_cut_off));
         recorder.armed(self.stream, -interrupted);
         recorder.watch(self.stream).interrupted += interrupted as u64;
         self.to_submit.clear();
@@ -278,11 +315,11 @@ impl Sink<WatchTag> for WatchSink<'_> {
             (Outcome::Ok, false) => self.part.set(tag.place, &completion, self.recorder),
             (Outcome::Ok, true) => self.part.settle(tag.place, completion.version, self.recorder),
             // With the connection gone, so is the watch; `detached` counts it.
-            (Outcome::Unknown, _) => {}
+            (Outcome::Unknown, last_read) => self.part.setting.is_cut_off |= !last_read,
             // Nothing can be told of a watch whose node cannot be read.
-            (Outcome::Failed(_), _) => {
+            (Outcome::Failed(code), _) => {
                 self.recorder.watch(self.part.stream).interrupted += 1;
-                self.part.give_up(tag);
+                self.part.give_up(tag, code);
             }
         }
     }

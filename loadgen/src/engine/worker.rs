@@ -21,6 +21,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, spawn_local};
 
+use super::WatchFailure;
 use super::aggregate::Message;
 use super::buffer::{IntervalBuffer, Shape};
 use super::link::Link;
@@ -29,7 +30,7 @@ use super::recorder::Recorder;
 use super::source::{OpSource, derive_seed};
 use super::timeline::Timeline;
 use super::timer::Timer;
-use super::watch::WatchPart;
+use super::watch::{SettingFailure, WatchPart};
 use crate::plan::{Load, Workload};
 use crate::schedule::Schedule;
 
@@ -58,6 +59,8 @@ pub(super) struct Status {
     pub(super) last_failure: Mutex<Option<String>>,
     /// The nodes are there: watches are to be set.
     pub(super) arm: AtomicBool,
+    /// Why a stream's watches cannot be set.
+    pub(super) watch_failure: Mutex<Option<WatchFailure>>,
     /// Workers whose watches are all set.
     pub(super) armed: AtomicU32,
     /// Workers whose ops have all ended.
@@ -306,6 +309,7 @@ impl<D: Driver> Worker<D> {
                     link.state.borrow_mut().part.enable();
                     link.pump(&self.shared, now_ns);
                 }
+                self.note_watch_failure();
                 let is_armed = |link: &WatchLink<D>| link.state.borrow().part.is_armed();
                 if !reported && self.watchers.iter().all(is_armed) {
                     reported = true;
@@ -321,6 +325,18 @@ impl<D: Driver> Worker<D> {
             }
             timer.until(start_ns.unwrap_or(u64::MAX).min(now_ns + LONGEST_SLEEP_NS)).await?;
         }
+    }
+
+    /// Tells why a stream's watches cannot be set, if one has found out.
+    fn note_watch_failure(&self) {
+        let failed = |link: &WatchLink<D>| Some((link.stream, link.state.borrow().part.failure()?));
+        let Some((stream, failure)) = self.watchers.iter().find_map(failed) else { return };
+        let cause = match failure {
+            SettingFailure::Refused(code) => format!("the member answers {}", D::error_name(code)),
+            SettingFailure::Closed => "the connection is lost each time they are asked for".to_owned(),
+        };
+        let failure = WatchFailure { stream, cause };
+        *self.shared.status.watch_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
     }
 
     /// Until the measured window ends.

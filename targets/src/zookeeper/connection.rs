@@ -345,7 +345,7 @@ impl<T: Copy> Connection<T> for ZooKeeperConnection<T> {
                 replies = 2;
             }
             Operation::Exists { key } | Operation::ChildrenVersion { key } => {
-                templates.exists.write(out, first_xid, &node(key))
+                templates.exists.write(out, first_xid, &node(key));
             }
             Operation::List { key } => templates.list.write(out, first_xid, &node(key)[..1]),
             Operation::Write { key, value } => {
