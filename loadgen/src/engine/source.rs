@@ -139,7 +139,7 @@ impl OpSource {
             Operation::Create { serial, .. } => self.stock.push_back(Created::Plain(serial)),
             Operation::CreateEphemeral { serial, .. } => self.stock.push_back(Created::Ephemeral(serial)),
             Operation::CreateChild { key, serial, .. } => {
-                self.stock.push_back(Created::Child { key, serial })
+                self.stock.push_back(Created::Child { key, serial });
             }
             Operation::CreateSequential { .. } => {
                 self.stock.extend(number.map(Created::Sequential));
