@@ -40,16 +40,16 @@ fn as_text() -> String {
             system.name(),
             system.scheme()
         );
-        text += &format!("  {:<18} {:<40} {:>8}  {:<13} since\n", "op", "requests", "number", "consistency");
+        text += &format!("  {:<28} {:<40} {:>8}  {:<13} since\n", "op", "requests", "number", "consistency");
         for kind in kinds() {
             let (requests, since) = (ZooKeeper::requests(kind), ZooKeeper::since(kind));
             let consistency = ZooKeeper::consistency(kind);
             let number = ZooKeeper::requests_per_op(kind);
-            text += &format!("  {:<18} {requests:<40} {number:>8}  {consistency:<13} {since}\n", name(kind));
+            text += &format!("  {:<28} {requests:<40} {number:>8}  {consistency:<13} {since}\n", name(kind));
         }
         for (watch, requests, since) in ZooKeeper::WATCHES {
             let name = format!("watch {watch}");
-            text += &format!("  {name:<18} {requests:<40} {:>8}  {:<13} {since}\n", "-", "-");
+            text += &format!("  {name:<28} {requests:<40} {:>8}  {:<13} {since}\n", "-", "-");
         }
     }
     text += "\nconsistency: session = what the member has, never older than what the session has seen; fresh = after the\n\

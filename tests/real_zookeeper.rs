@@ -132,6 +132,35 @@ fn no_real_member_outlives_a_killed_parent() {
     assert_gone(&[pid]);
 }
 
+/// Watches on children, of every kind: the server's own version of a node's children counts them.
+#[test]
+fn real_watches_on_children_are_told_in_full() {
+    if real_zookeeper("real_watches_on_children_are_told_in_full").is_none() {
+        return;
+    }
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = tempfile::tempdir().unwrap();
+    let ensemble = zookeeper(1, &dir);
+    let workload = "phases = { warmup = \"500ms\", measure = \"2s\" }\n[dataset]\nnodes = 10\n\
+                    [[stream]]\nname = \"app\"\nsessions = 2\ndepth = 2\nrate = \"100/s\"\nmix = { create_child = 1, delete = 1 }\n\
+                    [[stream]]\nname = \"p\"\nsessions = 3\nwatch = { kind = \"persistent\", on = \"children\", watchers = 2 }\n\
+                    [[stream]]\nname = \"r\"\nsessions = 3\nwatch = { kind = \"recursive\", on = \"children\", watchers = 2 }\n\
+                    [[stream]]\nname = \"o\"\nsessions = 3\nwatch = { kind = \"one-shot\", on = \"children\", watchers = 2 }\n";
+    let measured = measure(ensemble.members[0].address, workload);
+    let summary = measured.summary();
+    let changes = summary.ops["app.create_child"].ok + summary.ops["app.delete"].ok;
+    for name in ["p", "r", "o"] {
+        let w = &summary.watches[name];
+        assert_eq!((w.lost, w.duplicate, w.unmatched), (0, 0, 0), "{name}: {w:?}");
+    }
+    for name in ["p", "r"] {
+        assert_eq!(summary.ops[&format!("{name}.watch_delivery")].ok, 2 * changes);
+        let fan_out = &summary.watches[name].fan_out;
+        assert_eq!((fan_out.complete, fan_out.incomplete), (changes, 0), "{name}");
+    }
+    assert!(summary.watches["o"].events > 0);
+}
+
 /// Watches against the real thing: what it owes is delivered.
 #[test]
 fn real_watches_are_told_in_full() {

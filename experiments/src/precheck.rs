@@ -60,6 +60,45 @@ pub(crate) fn missing_member(workload: &Workload, members: usize) -> Option<(Str
     })
 }
 
+/// A stream, by its number, whose watches a member that its sessions may connect to does not know, going by the version
+/// that the member tells; and how that is known.
+pub(crate) fn missing_watch<'a>(
+    workload: &Workload,
+    members: impl Iterator<Item = &'a MemberInfo> + Clone,
+) -> Option<(usize, String)> {
+    workload.streams.iter().enumerate().find_map(|(number, stream)| {
+        let name = stream.watch()?.name();
+        let Some(since) = ZooKeeper::watches_since(&name) else {
+            return Some((number, "this kind of system has none".to_owned()));
+        };
+        let is_used = |member: u32| match &stream.placement {
+            Placement::Numbers(numbers) => numbers.contains(&member),
+            _ => true,
+        };
+        let used = (1..).zip(members.clone()).filter(|(member, _)| is_used(*member));
+        let mut versions = used.filter_map(|(_, info)| Some((&info.address, info.version.as_deref()?)));
+        let older = versions.find(|(_, version)| release(version).is_some_and(|r| Some(r) < release(since)));
+        older.map(|(address, version)| (number, format!("the member {address} is of version {version}")))
+    })
+}
+
+/// What to do where watches cannot be set.
+pub(crate) fn watch_advice(name: &str) -> String {
+    let since = ZooKeeper::watches_since(name).unwrap_or("no version");
+    let has_other = !name.starts_with("one-shot");
+    let other = if has_other { ", or take kind = \"one-shot\", which every version knows" } else { "" };
+    format!("ZooKeeper knows them since {since}: measure servers of that version or later{other}")
+}
+
+/// Major and minor number of a version such as `3.9.4-…`; `None` where it has another form.
+fn release(version: &str) -> Option<(u32, u32)> {
+    let mut numbers = version.split('.').map(|part| {
+        let end = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
+        part[..end].parse().ok()
+    });
+    Some((numbers.next()??, numbers.next()??))
+}
+
 /// The streams as the record describes them.
 pub(crate) fn streams(workload: &Workload) -> Vec<StreamInfo> {
     let measure_s = workload.measure_ns as f64 / 1e9;
@@ -130,4 +169,70 @@ fn life_ops(cycle: Cycle) -> Vec<OpInfo> {
         requests: 0,
     });
     scheduled.into_iter().chain(observed).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        for (version, expected) in [
+            ("3.9.4-7a2f, built on 2025-01-01", Some((3, 9))),
+            ("3.10.0", Some((3, 10))),
+            ("3.6", Some((3, 6))),
+            ("v23.8.1.94-testing", None),
+            ("", None),
+        ] {
+            assert_eq!(release(version), expected, "{version}");
+        }
+        assert!(release("3.10.0") > release("3.6"));
+    }
+
+    #[test]
+    fn a_member_that_tells_an_older_version_has_no_such_watches() {
+        let workload = |members: &str| {
+            let text = format!(
+                "[[stream]]\nname = \"a\"\nmix = {{ write = 1 }}\n\
+                 [[stream]]\nname = \"o\"\nwatch = {{ kind = \"one-shot\" }}\n\
+                 [[stream]]\nname = \"p\"\nmembers = {members}\nwatch = {{ kind = \"persistent\" }}\n"
+            );
+            Workload::read(&text, &[], || 1).unwrap()
+        };
+        let member = |version: Option<&str>| MemberInfo {
+            address: "h:2181".into(),
+            version: version.map(str::to_owned),
+            role: None,
+            pid: None,
+        };
+        let missing = |members: &str, versions: &[Option<&str>]| {
+            let infos: Vec<_> = versions.iter().map(|version| member(*version)).collect();
+            missing_watch(&workload(members), infos.iter())
+        };
+        let told = Some((2, "the member h:2181 is of version 3.5.9-1".to_owned()));
+        assert_eq!(missing("\"all\"", &[Some("3.6.0"), Some("3.5.9-1")]), told);
+        assert_eq!(missing("[1]", &[Some("3.6.0"), Some("3.5.9-1")]), None, "it goes elsewhere");
+        assert_eq!(missing("\"all\"", &[Some("3.10.1"), None, Some("v23.8")]), None);
+    }
+
+    #[test]
+    fn the_plan_and_the_driver_call_watches_by_the_same_names() {
+        for (kind, on) in [
+            ("one-shot", "data"),
+            ("one-shot", "exists"),
+            ("one-shot", "children"),
+            ("persistent", "data"),
+            ("persistent", "children"),
+            ("recursive", "data"),
+            ("recursive", "children"),
+        ] {
+            let text = format!(
+                "[[stream]]\nname = \"a\"\nmix = {{ write = 1, create_child = 1 }}\n\
+                 [[stream]]\nname = \"w\"\nwatch = {{ kind = \"{kind}\", on = \"{on}\" }}\n"
+            );
+            let workload = Workload::read(&text, &[], || 1).unwrap();
+            let name = workload.streams[1].watch().unwrap().name();
+            assert!(ZooKeeper::watches_since(&name).is_some(), "{name}");
+        }
+    }
 }

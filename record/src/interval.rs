@@ -247,8 +247,11 @@ pub struct WatchLine {
     pub events: u64,
     /// Events whose write is known, so that their latency is recorded.
     pub matched: u64,
-    /// Events whose write could not be told: it had no reply, came from elsewhere, or was dropped from the log.
+    /// Events whose write could not be told: it came from elsewhere, or was dropped from the log.
     pub unmatched: u64,
+    /// Events of a write of unknown outcome, and events without a transaction id that may be of one: they have no latency.
+    #[serde(default)]
+    pub of_unknown: u64,
     /// One-shot watches: writes between an event and the moment the watch was set again.
     pub merged: u64,
     /// Events that the server owes: a write happened on an armed watch and no event came.
@@ -265,14 +268,19 @@ pub struct WatchLine {
     pub fan_out: FanOutSummary,
 }
 
-/// How writes reached the watchers of their node: over acknowledged writes intended in the measured window, each
-/// counted when its last watcher was told, or when it was given up.
+/// How writes reached the watchers of their node: over writes intended in the measured window, acknowledged
+/// ones each counted when its last watcher was told, or when it was given up.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FanOutSummary {
     /// Writes that reached every watcher of their node. The ranks are over these alone.
     pub complete: u64,
-    /// Writes that did not: an event was lost or merged, its watch had gone, or it came more than 30 s late.
+    /// Writes that did not: an event was lost or merged, its watch had gone, it came more than 30 s late, or it could not
+    /// be told from that of a write of unknown outcome.
     pub incomplete: u64,
+    /// Writes of unknown outcome, which are neither: nobody knows whether there was anything to tell. Each is counted
+    /// when it was given up.
+    #[serde(default)]
+    pub unknown_writes: u64,
     /// received − intended of each write's first delivery.
     pub first_ns: Quantiles,
     /// received − intended of each write's median delivery: of w the ⌈w ÷ 2⌉-th.

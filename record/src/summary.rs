@@ -264,7 +264,10 @@ pub struct SessionsSummary {
 pub struct WatchSummary {
     /// `one-shot`, `persistent` or `recursive`.
     pub kind: String,
-    /// Watched paths: of a recursive watch, parents.
+    /// What is watched, or what a one-shot watch is set by: `data`, `exists` or `children`.
+    #[serde(default = "data")]
+    pub on: String,
+    /// Watched paths: of a recursive watch on data, parents.
     pub paths: u64,
     /// Watchers of each path.
     pub watchers: u32,
@@ -274,6 +277,9 @@ pub struct WatchSummary {
     pub matched: u64,
     /// Events whose write could not be told.
     pub unmatched: u64,
+    /// Events of writes of unknown outcome, or that may be: they have no latency.
+    #[serde(default)]
+    pub of_unknown: u64,
     /// Writes that fell between an event and the renewal of a one-shot watch.
     pub merged: u64,
     /// Events that never came.
@@ -288,6 +294,10 @@ pub struct WatchSummary {
     pub after_ack_ns: Quantiles,
     /// How the writes reached their watchers.
     pub fan_out: FanOutSummary,
+}
+
+fn data() -> String {
+    "data".to_owned()
 }
 
 /// A gate and what became of it.

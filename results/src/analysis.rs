@@ -258,21 +258,23 @@ fn watches(manifest: &Manifest, tally: &Tally, latencies: &Latencies) -> BTreeMa
         let sums = tally.watches.get(&stream.name).copied().unwrap_or_default();
         let delivery = latencies.ops.get(&(stream.name.clone(), stage::WATCH_DELIVERY.to_owned()));
         let [first_ns, median_ns, last_ns] = delivery.map(OpLatencies::ranks).unwrap_or_default();
-        let (complete, incomplete) = (sums.complete, sums.incomplete);
+        let (complete, incomplete, unknown_writes) = (sums.complete, sums.incomplete, sums.unknown_writes);
         let summary = WatchSummary {
             kind: watch.kind.clone(),
+            on: watch.on.clone(),
             paths: watch.paths,
             watchers: watch.watchers,
             events: sums.events,
             matched: sums.matched,
             unmatched: sums.unmatched,
+            of_unknown: sums.of_unknown,
             merged: sums.merged,
             lost: sums.lost,
             duplicate: sums.duplicate,
             interrupted: sums.interrupted,
             dropped: sums.dropped,
             after_ack_ns: delivery.map(OpLatencies::after_ack).unwrap_or_default(),
-            fan_out: FanOutSummary { complete, incomplete, first_ns, median_ns, last_ns },
+            fan_out: FanOutSummary { complete, incomplete, unknown_writes, first_ns, median_ns, last_ns },
         };
         Some((stream.name.clone(), summary))
     };

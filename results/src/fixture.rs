@@ -80,6 +80,7 @@ pub(crate) fn watch_line(interval: u32, during: Phase, stream: &str) -> WatchLin
         events: 0,
         matched: 0,
         unmatched: 0,
+        of_unknown: 0,
         merged: 0,
         lost: 0,
         duplicate: 0,
@@ -217,11 +218,13 @@ pub(crate) fn summary() -> Summary {
     };
     let watch = WatchSummary {
         kind: "persistent".to_owned(),
+        on: "data".to_owned(),
         paths: 10,
         watchers: 2,
         events: 10_000,
-        matched: 10_000,
+        matched: 9_994,
         unmatched: 0,
+        of_unknown: 6,
         merged: 0,
         lost: 0,
         duplicate: 0,
@@ -231,6 +234,7 @@ pub(crate) fn summary() -> Summary {
         fan_out: FanOutSummary {
             complete: 4_990,
             incomplete: 10,
+            unknown_writes: 3,
             first_ns: quantiles(4_990),
             median_ns: quantiles(4_990),
             last_ns: quantiles(4_990),

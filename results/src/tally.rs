@@ -116,14 +116,16 @@ pub(crate) struct WatchTally {
     pub(crate) events: u64,
     pub(crate) matched: u64,
     pub(crate) unmatched: u64,
+    pub(crate) of_unknown: u64,
     pub(crate) merged: u64,
     pub(crate) lost: u64,
     pub(crate) duplicate: u64,
     pub(crate) interrupted: u64,
     pub(crate) dropped: u64,
-    /// Writes that reached every watcher, and that did not.
+    /// Writes that reached every watcher, that did not, and of which nobody knows whether they happened.
     pub(crate) complete: u64,
     pub(crate) incomplete: u64,
+    pub(crate) unknown_writes: u64,
 }
 
 /// The sessions of one stream of session lives, from the measured window's start to the drain's end.
@@ -291,6 +293,7 @@ impl Tally {
         watch.events += line.events;
         watch.matched += line.matched;
         watch.unmatched += line.unmatched;
+        watch.of_unknown += line.of_unknown;
         watch.merged += line.merged;
         watch.lost += line.lost;
         watch.duplicate += line.duplicate;
@@ -298,6 +301,7 @@ impl Tally {
         watch.dropped += line.dropped;
         watch.complete += line.fan_out.complete;
         watch.incomplete += line.fan_out.incomplete;
+        watch.unknown_writes += line.fan_out.unknown_writes;
     }
 
     fn sessions(&mut self, line: SessionsLine) {
@@ -350,8 +354,9 @@ fn counts_of(line: &IntervalLine) -> u128 {
             workers + sum(&[l.departed, l.departed_sent])
         }
         IntervalLine::Watch(l) => {
-            let came = [l.events, l.matched, l.unmatched, l.merged];
-            sum(&came) + sum(&[l.lost, l.duplicate, l.interrupted, l.dropped])
+            let came = [l.events, l.matched, l.unmatched, l.of_unknown, l.merged];
+            let writes = [l.fan_out.complete, l.fan_out.incomplete, l.fan_out.unknown_writes];
+            sum(&came) + sum(&writes) + sum(&[l.lost, l.duplicate, l.interrupted, l.dropped])
         }
         IntervalLine::Sessions(l) => sum(&[l.open, l.lost_connections, l.retries, l.early]),
         IntervalLine::Keys(_) => 0,

@@ -25,6 +25,8 @@ pub enum OpKind {
     CreateSequential,
     /// Create a node that goes with its session.
     CreateEphemeral,
+    /// Create a child of a node of the dataset.
+    CreateChild,
     /// Delete the oldest node that the session created.
     Delete,
     /// Write so many nodes in one transaction.
@@ -35,7 +37,7 @@ pub enum OpKind {
 
 impl OpKind {
     /// The kinds whose names have no parameter.
-    pub const PLAIN: [OpKind; 12] = [
+    pub const PLAIN: [OpKind; 13] = [
         OpKind::Read,
         OpKind::ReadFresh,
         OpKind::ReadStrongest,
@@ -46,6 +48,7 @@ impl OpKind {
         OpKind::Create,
         OpKind::CreateSequential,
         OpKind::CreateEphemeral,
+        OpKind::CreateChild,
         OpKind::Delete,
         OpKind::Sync,
     ];
@@ -76,6 +79,7 @@ impl OpKind {
             | OpKind::Create
             | OpKind::CreateSequential
             | OpKind::CreateEphemeral
+            | OpKind::CreateChild
             | OpKind::Delete
             | OpKind::Multi(_) => true,
         }
@@ -86,9 +90,19 @@ impl OpKind {
         matches!(self, OpKind::Write | OpKind::WriteCas | OpKind::Multi(_))
     }
 
+    /// Whether it creates a node that a later `delete` may take.
+    pub fn creates(self) -> bool {
+        self == OpKind::CreateChild || self.creates_own()
+    }
+
+    /// Whether it creates a node below its stream's own, not below the dataset.
+    pub fn creates_own(self) -> bool {
+        matches!(self, OpKind::Create | OpKind::CreateSequential | OpKind::CreateEphemeral)
+    }
+
     /// Whether it is about a node of the dataset, so that the choice of keys matters to it.
     pub fn has_key(self) -> bool {
-        !matches!(self, OpKind::Create | OpKind::CreateSequential | OpKind::CreateEphemeral | OpKind::Delete)
+        !self.creates_own() && self != OpKind::Delete
     }
 
     /// Whether it carries a value.
@@ -110,6 +124,7 @@ impl fmt::Display for OpKind {
             OpKind::Create => "create",
             OpKind::CreateSequential => "create_sequential",
             OpKind::CreateEphemeral => "create_ephemeral",
+            OpKind::CreateChild => "create_child",
             OpKind::Delete => "delete",
             OpKind::Multi(n) => return write!(f, "multi({n})"),
             OpKind::Sync => "sync",
@@ -135,6 +150,22 @@ pub enum Created {
     Sequential(u32),
     /// By [`Operation::CreateEphemeral`]: the session's own count.
     Ephemeral(u32),
+    /// By [`Operation::CreateChild`]: the dataset's node that it is a child of, and the session's own count.
+    Child {
+        /// The parent.
+        key: u32,
+        /// The count.
+        serial: u32,
+    },
+}
+
+/// What of a node of the dataset an op changes, and a watch tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Change {
+    /// Its data. Each change raises its version by one.
+    Data,
+    /// Which children it has. Each that comes or goes raises their version by one.
+    Children,
 }
 
 /// One operation, ready to be submitted. Keys are nodes of the dataset, numbered from 0.
@@ -176,6 +207,11 @@ pub enum Operation {
         serial: u32,
         value: Value,
     },
+    CreateChild {
+        key: u32,
+        serial: u32,
+        value: Value,
+    },
     Delete {
         node: Created,
     },
@@ -211,4 +247,20 @@ pub enum Operation {
     },
     /// End the session.
     Close,
+    /// Set a one-shot watch on the children of a node, and list them.
+    WatchChildrenOnce {
+        key: u32,
+    },
+    /// Add a persistent watch to a node, and ask for its children's version.
+    WatchChildrenAlways {
+        key: u32,
+    },
+    /// Add a persistent watch to a node and all that is below it, and ask for its children's version.
+    WatchChildrenBelow {
+        key: u32,
+    },
+    /// Ask for the version of a node's children.
+    ChildrenVersion {
+        key: u32,
+    },
 }

@@ -16,7 +16,7 @@ use std::io;
 use std::rc::Rc;
 
 use crate::clock::Clock;
-use crate::operation::{OpKind, Operation};
+use crate::operation::{Change, OpKind, Operation};
 use crate::socket::Socket;
 use crate::tls::{MemberTls, TlsFailure};
 
@@ -45,7 +45,7 @@ pub struct Completion {
     pub zxid: i64,
     /// Bytes of the value read or written, where the op has one and succeeded.
     pub value_bytes: Option<u32>,
-    /// The node's data version after the op, where the reply tells it; else −1.
+    /// The node's data version after the op, where the reply tells it; of an op about its children, their version; else −1.
     pub version: i32,
     /// The number the system gave to a sequential node.
     pub number: Option<u32>,
@@ -67,10 +67,8 @@ impl Completion {
 /// A watch event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WatchEvent {
-    /// The dataset's node that it is about; `None` when it is about something else.
-    pub key: Option<u32>,
-    /// Whether it tells a change of data.
-    pub data_changed: bool,
+    /// The dataset's node that it is about, and what of it has changed; `None` when it is about something else.
+    pub changed: Option<(u32, Change)>,
     /// The transaction that triggered it, where the system tells; else `None`.
     pub zxid: Option<i64>,
     /// The clock just after the read that brought its last byte.

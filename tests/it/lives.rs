@@ -125,7 +125,7 @@ fn a_session_that_is_gone_fails_its_op_and_is_replaced() {
     );
     let summary = balanced(&measured);
     let reattach = op(summary, "reattach");
-    assert_eq!((reattach.ok, reattach.failed.get("session_expired")), (49, Some(&1)), "{reattach:?}");
+    assert_eq!((reattach.ok, reattach.failed.get("SessionExpired")), (49, Some(&1)), "{reattach:?}");
     assert_eq!(op(summary, "first_op").ok, 49);
 }
 
@@ -151,7 +151,7 @@ fn a_storm_ends_when_the_last_session_is_back() {
         } else {
             assert_eq!(sessions.retries, 0);
             assert_eq!(reattach.ok + reattach.failed.values().sum::<u64>(), 40);
-            assert!(reattach.failed["connection_loss"] > 0, "{reattach:?}");
+            assert!(reattach.failed["ConnectionLoss"] > 0, "{reattach:?}");
         }
     }
 }

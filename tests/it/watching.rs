@@ -1,10 +1,13 @@
 //! Watches, counted against a server that loses, doubles and merges events on purpose.
 
-use quorumeter_ensemble::scripted::{Action, Step, Trigger};
-use quorumeter_record::{FanOutSummary, Quantiles, WatchSummary};
-use quorumeter_zk::OpCode;
+use std::time::Duration;
 
-use crate::support::{Measured, measure, scripted};
+use quorumeter_ensemble::scripted::{Action, ReplyFault, Step, Trigger, Unknown};
+use quorumeter_experiments::RunError;
+use quorumeter_record::{FanOutSummary, GateOutcome, Quantiles, WatchSummary};
+use quorumeter_zk::{ErrorCode, OpCode};
+
+use crate::support::{Measured, measure, measure_with, scripted};
 
 /// 100 writes to one node in a second, and three watchers of it.
 fn watching(kind: &str) -> String {
@@ -19,13 +22,17 @@ fn at_write(number: u64, what: Action) -> Step {
     Step { when: Trigger::AtOp { op: Some(OpCode::SET_DATA), number }, what }
 }
 
+fn at_start(what: Action) -> Step {
+    Step { when: Trigger::AfterStart(Duration::ZERO), what }
+}
+
 fn watches(measured: &Measured) -> &WatchSummary {
     &measured.summary().watches["w"]
 }
 
 /// First, median and last, each of as many writes as reached all of their watchers.
 fn fan_out(watch: &WatchSummary) -> (u64, u64) {
-    let FanOutSummary { complete, incomplete, first_ns, median_ns, last_ns } = &watch.fan_out;
+    let FanOutSummary { complete, incomplete, first_ns, median_ns, last_ns, .. } = &watch.fan_out;
     let ranks = [first_ns, median_ns, last_ns];
     assert_eq!(ranks.map(|times| times.count), [*complete; 3], "{watch:?}");
     for statistic in ["min", "p50", "p90", "max"] {
@@ -125,8 +132,7 @@ fn a_lost_one_shot_event_is_found_at_the_end() {
 #[test]
 fn events_without_an_id_find_their_write() {
     for kind in ["persistent", "one-shot"] {
-        let start = Trigger::AfterStart(std::time::Duration::ZERO);
-        let server = scripted(vec![Step { when: start, what: Action::EventZxid(Some(-1)) }]);
+        let server = scripted(vec![at_start(Action::EventZxid(Some(-1)))]);
         let measured = measure(server.address(), &watching(kind));
         let w = watches(&measured);
         assert_eq!(w.events + w.merged, 300, "{kind}: {w:?}");
@@ -201,10 +207,200 @@ fn watches_that_go_with_their_connection_are_counted() {
         let measured = measure(server.address(), &watching(kind));
         let w = watches(&measured);
         assert_eq!((w.lost, w.duplicate, w.interrupted), (0, 0, 3), "{w:?}");
-        // Write 50 was done and not answered: what its watchers were told of it has no write to go with.
-        assert!((290..=300).contains(&w.events) && w.unmatched <= 3, "{w:?}");
-        assert_eq!(w.matched + w.unmatched, w.events, "{w:?}");
+        // Write 50 was done and not answered: what its watchers were told of it has no reply to go with.
+        assert!((290..=300).contains(&w.events) && w.of_unknown <= 3, "{w:?}");
+        assert_eq!((w.matched + w.of_unknown, w.unmatched), (w.events, 0), "{w:?}");
+        assert_eq!(w.fan_out.unknown_writes, 1, "{w:?}");
         // The fourth session watches nothing.
         assert_eq!(measured.analysis().sessions["w"].lost, 4);
+    }
+}
+
+/// The same for children: 100 that come or go below one node in a second, and three watchers of it.
+fn watching_children(kind: &str) -> String {
+    watching(kind)
+        .replace("mix = { write = 1 }", "mix = { create_child = 1, delete = 1 }")
+        .replace("watchers = 3", "on = \"children\", watchers = 3")
+}
+
+#[test]
+fn every_child_that_comes_or_goes_reaches_every_watcher() {
+    for kind in ["persistent", "recursive"] {
+        let server = scripted(Vec::new());
+        let measured = measure(server.address(), &watching_children(kind));
+        let w = watches(&measured);
+        assert_eq!((w.events, w.matched, w.of_unknown, w.unmatched), (300, 300, 0, 0), "{w:?}");
+        assert_eq!((w.lost, w.duplicate, w.merged), (0, 0, 0), "{w:?}");
+        assert_eq!((w.kind.as_str(), w.on.as_str(), w.paths), (kind, "children", 1));
+        assert_eq!(fan_out(w), (100, 0));
+        let ops = &measured.summary().ops;
+        assert_eq!(ops["app.create_child"].ok + ops["app.delete"].ok, 100);
+        assert!(ops["app.delete"].ok > 20, "{:?}", ops["app.delete"]);
+        let delivery = &ops["w.watch_delivery"];
+        assert_eq!(
+            (w.fan_out.first_ns.min, w.fan_out.last_ns.max),
+            (delivery.response_ns.min, delivery.response_ns.max)
+        );
+    }
+}
+
+/// Writers of data and of children to the same nodes, and watchers of either: none is told of what is the others'.
+#[test]
+fn data_and_children_of_a_node_are_watched_apart() {
+    for zxid in [None, Some(-1)] {
+        let server = scripted(vec![at_start(Action::EventZxid(zxid))]);
+        let workload = "phases = { warmup = \"0s\", measure = \"1s\" }\n[dataset]\nnodes = 7\n\
+             [[stream]]\nname = \"c\"\nsessions = 3\nrate = \"140/s\"\narrival = \"constant\"\nkeys = \"sequential\"\nmix = { create_child = 1 }\n\
+             [[stream]]\nname = \"d\"\nsessions = 1\nrate = \"20/s\"\narrival = \"constant\"\nmix = { \"multi(7)\" = 1 }\n\
+             [[stream]]\nname = \"w\"\nsessions = 5\nwatch = { kind = \"persistent\", on = \"children\", watchers = 4 }\n\
+             [[stream]]\nname = \"below\"\nsessions = 5\nwatch = { kind = \"recursive\", on = \"children\", watchers = 2, paths = 7 }\n\
+             [[stream]]\nname = \"data\"\nsessions = 2\nwatch = { kind = \"persistent\", watchers = 1 }\n\
+             [[stream]]\nname = \"tree\"\nsessions = 2\nwatch = { kind = \"recursive\", watchers = 1 }\n";
+        let measured = measure(server.address(), workload);
+        let watches = &measured.summary().watches;
+        for (stream, changes, watchers) in
+            [("w", 140, 4), ("below", 140, 2), ("data", 140, 1), ("tree", 140, 1)]
+        {
+            let w = &watches[stream];
+            let told = changes * watchers;
+            assert_eq!((w.events, w.matched, w.unmatched), (told, told, 0), "{stream}: {w:?}");
+            assert_eq!((w.lost, w.duplicate), (0, 0), "{stream}: {w:?}");
+            assert_eq!(fan_out(w), (changes, 0), "{stream}: {w:?}");
+        }
+    }
+}
+
+#[test]
+fn events_of_children_are_lost_and_doubled_as_those_of_data() {
+    let at_delete = |number, what| Step { when: Trigger::AtOp { op: Some(OpCode::DELETE), number }, what };
+    for kind in ["persistent", "recursive"] {
+        let server =
+            scripted(vec![at_delete(5, Action::DropEvents(5)), at_delete(20, Action::DuplicateEvents(2))]);
+        let measured = measure(server.address(), &watching_children(kind));
+        let w = watches(&measured);
+        assert_eq!(w.events, 297, "{w:?}");
+        assert_eq!(w.lost as i64 - w.duplicate as i64, 3, "{w:?}");
+        assert_eq!(fan_out(w), (98, 2));
+        assert_eq!(measured.summary().ops["w.watch_delivery"].unknown, w.lost);
+    }
+}
+
+/// A registration fires for the first child that comes or goes after it; what comes before the next one is merged.
+#[test]
+fn a_one_shot_watch_on_children_fires_or_merges_or_is_lost() {
+    for zxid in [None, Some(-1)] {
+        let server = scripted(vec![at_start(Action::EventZxid(zxid))]);
+        let measured = measure(server.address(), &watching_children("one-shot"));
+        let w = watches(&measured);
+        assert_eq!((w.events + w.merged, w.matched), (300, w.events), "{w:?}");
+        assert_eq!((w.lost, w.duplicate, w.unmatched), (0, 0, 0), "{w:?}");
+        let (complete, incomplete) = fan_out(w);
+        assert_eq!(complete + incomplete, 100, "{w:?}");
+        assert!(incomplete <= w.merged && 3 * complete <= w.events, "{w:?}");
+    }
+    // Lost for one watcher, and with it everything behind is merged.
+    let when = Trigger::AtOp { op: Some(OpCode::DELETE), number: 10 };
+    let server = scripted(vec![Step { when, what: Action::DropEvents(1) }]);
+    let measured = measure(server.address(), &watching_children("one-shot"));
+    let w = watches(&measured);
+    assert_eq!((w.lost, w.duplicate, w.events + w.merged + w.lost), (1, 0, 300), "{w:?}");
+    assert!(w.merged >= 30, "{w:?}");
+}
+
+/// A write whose reply is lost with the writer's connection happened, and its watchers are told of it.
+#[test]
+fn writes_of_unknown_outcome_are_counted_in_their_own_right() {
+    let lost_reply = |op| {
+        let fault = Action::Replies { fault: ReplyFault::Close, count: 1 };
+        Step { when: Trigger::AtOp { op: Some(op), number: 10 }, what: fault }
+    };
+    let cases =
+        [(watching("persistent"), OpCode::SET_DATA), (watching_children("recursive"), OpCode::DELETE)];
+    for (workload, op) in cases {
+        let server = scripted(vec![lost_reply(op)]);
+        let measured = measure(server.address(), &workload);
+        let w = watches(&measured);
+        assert_eq!((w.events, w.matched, w.of_unknown, w.unmatched), (300, 297, 3, 0), "{w:?}");
+        assert_eq!((w.lost, w.duplicate), (0, 0), "{w:?}");
+        assert_eq!((fan_out(w), w.fan_out.unknown_writes), ((99, 0), 1), "{w:?}");
+        // Events without an id: those that may be of that write have no latency, and none has a wrong one.
+        let server = scripted(vec![at_start(Action::EventZxid(Some(-1))), lost_reply(op)]);
+        let measured = measure(server.address(), &workload);
+        let w = watches(&measured);
+        assert_eq!((w.events, w.matched + w.of_unknown, w.unmatched), (300, 300, 0), "{w:?}");
+        assert!(w.of_unknown >= 3 && (w.lost, w.duplicate) == (0, 0), "{w:?}");
+        let (complete, incomplete) = fan_out(w);
+        assert_eq!((complete + incomplete, w.fan_out.unknown_writes), (99, 1), "{w:?}");
+    }
+}
+
+/// Answers that prove nothing, of writes that did not happen: there is nothing to tell, and nothing is owed.
+#[test]
+fn unknown_writes_that_did_not_happen_owe_nothing() {
+    let code = ErrorCode::REQUEST_TIMEOUT;
+    let server = scripted(vec![at_write(1, Action::FailEvery { every: 10, code })]);
+    let measured = measure(server.address(), &watching("persistent"));
+    let w = watches(&measured);
+    let unknown = measured.summary().ops["app.write"].unknown;
+    assert!((5..=10).contains(&unknown), "{unknown}");
+    assert_eq!((w.events, w.matched), (3 * (100 - unknown), 3 * (100 - unknown)), "{w:?}");
+    assert_eq!((w.of_unknown, w.unmatched, w.lost, w.duplicate), (0, 0, 0, 0), "{w:?}");
+    assert_eq!((fan_out(w), w.fan_out.unknown_writes), ((100 - unknown, 0), unknown), "{w:?}");
+}
+
+#[test]
+fn gates_read_the_ranks_of_the_fan_out() {
+    let server = scripted(Vec::new());
+    let requirements = [
+        "w.fan_out.last.p90 < 30s",
+        "w.fan_out.first.min > 30s",
+        "w.incomplete == 0",
+        "w.fan_out.last.p99 < 30s",
+    ];
+    let measured = measure_with(&[server.address()], &watching_children("persistent"), &requirements);
+    let outcomes: Vec<GateOutcome> = measured.summary().gates.iter().map(|gate| gate.outcome).collect();
+    // 100 writes are too few for a p99.
+    assert_eq!(
+        outcomes,
+        [GateOutcome::Passed, GateOutcome::Failed, GateOutcome::Passed, GateOutcome::Inconclusive]
+    );
+    let absent = measure_with(&[server.address()], &watching("persistent"), &["app.fan_out.last.p99 < 1s"]);
+    assert!(matches!(absent.result, Err(RunError::Gate(_))));
+    let abort =
+        format!("{}[abort]\ngrace = \"0s\"\n\"w.fan_out.last.min\" = \"> 30s\"\n", watching("persistent"));
+    let abort = abort.replace("measure = \"1s\"", "measure = \"20s\"");
+    let stopped = measure(server.address(), &abort);
+    assert!(stopped.summary().measured_s < 15.0, "{:?}", stopped.summary());
+    let refused = abort.replace("w.fan_out.last.min\" = \"> 30s", "w.incomplete\" = \"== 0");
+    assert!(matches!(measure(server.address(), &refused).result, Err(RunError::Gate(_))));
+}
+
+/// Servers that do not know addWatch: by what they say of themselves, by their answer, or by a closed connection.
+#[test]
+fn a_server_without_add_watch_ends_the_run_before_the_load() {
+    let cases = [
+        (Action::Version("3.5.9-0, built on 2021-01-06 20:03 GMT".into()), "is of version 3.5.9"),
+        (Action::NoAddWatch(Unknown::Unimplemented), "the member answers Unimplemented"),
+        (Action::NoAddWatch(Unknown::Close), "the connection is lost each time"),
+    ];
+    for (action, cause) in cases {
+        for workload in [watching("recursive"), watching_children("persistent")] {
+            let server = scripted(vec![at_start(action.clone())]);
+            let measured = measure(server.address(), &workload);
+            let Err(error @ RunError::NoSuchWatch { .. }) = &measured.result else {
+                panic!("{action:?}: {:?}", measured.result)
+            };
+            let error = error.to_string();
+            for part in ["stream \"w\"", cause, "since 3.6", "kind = \"one-shot\""] {
+                assert!(error.contains(part), "{error}");
+            }
+            let intervals = measured.record().intervals().expect("there is a record");
+            assert_eq!(intervals.count(), 0, "no load was made");
+        }
+        // One-shot watches need no addWatch.
+        let server = scripted(vec![at_start(action)]);
+        let measured = measure(server.address(), &watching_children("one-shot"));
+        let w = watches(&measured);
+        assert_eq!((w.events + w.merged, w.lost), (300, 0), "{w:?}");
     }
 }

@@ -69,8 +69,17 @@ impl Stat {
 
     /// The data version in the encoded form, without decoding the rest; `None` when `bytes` is too short.
     pub fn peek_version(bytes: &[u8]) -> Option<i32> {
-        bytes.get(32..36).and_then(|b| b.try_into().ok()).map(i32::from_be_bytes)
+        peek(bytes, 32)
     }
+
+    /// The same of the version of the node's children, which each that comes or goes raises by one.
+    pub fn peek_cversion(bytes: &[u8]) -> Option<i32> {
+        peek(bytes, 36)
+    }
+}
+
+fn peek(bytes: &[u8], at: usize) -> Option<i32> {
+    bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map(i32::from_be_bytes)
 }
 
 impl<'a> Item<'a> for Stat {

@@ -129,6 +129,17 @@ pub enum Action {
     DuplicateEvents(u64),
     /// The member says that it is of another version.
     Version(String),
+    /// addWatch is not known, as before 3.6.
+    NoAddWatch(Unknown),
+}
+
+/// What becomes of a request that the server does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unknown {
+    /// It is answered with the error unimplemented.
+    Unimplemented,
+    /// The connection is closed.
+    Close,
 }
 
 /// How a reply goes wrong.

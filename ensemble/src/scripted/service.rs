@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::replies::{self, Then};
-use super::{Action, Counting, Done, HandshakeFault, ReplyFault, Script, Shared, Stage, Trigger};
+use super::{Action, Counting, Done, HandshakeFault, ReplyFault, Script, Shared, Stage, Trigger, Unknown};
 use crate::embedded::{Client, Clients, Member};
 use crate::serving::{Service, WireId};
 
@@ -44,6 +44,7 @@ pub(super) struct ScriptedMember {
     fail_every: Option<(u64, ErrorCode)>,
     ops_since_failure: u64,
     refuse_writes: Option<ErrorCode>,
+    no_add_watch: Option<Unknown>,
     /// What is to be done with all connections when the op at hand is done.
     break_all: Option<Then>,
 }
@@ -97,6 +98,7 @@ impl ScriptedMember {
             fail_every: None,
             ops_since_failure: 0,
             refuse_writes: None,
+            no_add_watch: None,
             break_all: None,
         }
     }
@@ -136,6 +138,7 @@ impl ScriptedMember {
             Action::DropEvents(count) => self.member.event_faults.to_drop = count,
             Action::DuplicateEvents(count) => self.member.event_faults.to_duplicate = count,
             Action::Version(version) => self.member.version = version,
+            Action::NoAddWatch(unknown) => self.no_add_watch = Some(unknown),
         }
         self.shared.woken.notify_one();
     }
@@ -232,8 +235,16 @@ impl ScriptedMember {
         true
     }
 
-    /// The error that an op is answered with instead of being done.
-    fn refusal(&mut self, op: OpCode) -> Option<(ErrorCode, Action)> {
+    /// The error that a request is answered with instead of being done.
+    fn refusal(&mut self, op: OpCode, is_counted: bool) -> Option<(ErrorCode, Action)> {
+        if let Some(unknown) = self.no_add_watch
+            && op == OpCode::ADD_WATCH
+        {
+            return Some((ErrorCode::UNIMPLEMENTED, Action::NoAddWatch(unknown)));
+        }
+        if !is_counted {
+            return None;
+        }
         if let Some(code) = self.refuse_writes
             && consumes_zxid(op)
         {
@@ -347,7 +358,11 @@ impl Service for ScriptedMember {
         }
         let mark = wire.out.len();
         let earlier = self.talks.get_mut(&id).and_then(|talk| talk.withheld.take());
-        match if is_counted { self.refusal(header.op) } else { None } {
+        match self.refusal(header.op, is_counted) {
+            Some((_, action @ Action::NoAddWatch(Unknown::Close))) => {
+                clients.close(id);
+                self.log(Some(id), &action, Stage::Hit);
+            }
             Some((err, action)) => {
                 ReplyHeader { xid: header.xid, zxid: self.member.last_zxid(), err }
                     .encode_frame(&mut wire.out);

@@ -63,6 +63,18 @@ pub enum RunError {
     /// The watches were not set in time.
     #[error("the watches are not set after {0} s; use fewer paths or watchers")]
     Watches(u64),
+    /// A stream's watches are none that the target has.
+    #[error("stream {stream:?} cannot set its {watch} watches: {cause}; {advice}")]
+    NoSuchWatch {
+        /// The stream.
+        stream: String,
+        /// What kind of watches, on what.
+        watch: String,
+        /// How that is known.
+        cause: String,
+        /// What to do.
+        advice: String,
+    },
     /// The root could not be claimed or filled.
     #[error(transparent)]
     Root(#[from] RootError),

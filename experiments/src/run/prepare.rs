@@ -7,7 +7,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use quorumeter_loadgen::plan::Stream;
-use quorumeter_loadgen::{Engine, values};
+use quorumeter_loadgen::{Engine, WatchFailure, values};
 use quorumeter_record::{Phase, TargetInfo};
 use quorumeter_targets::session::Timeouts;
 use quorumeter_targets::zookeeper::driver::resolve;
@@ -70,6 +70,10 @@ impl Control<'_> {
 
         self.begin_phase(Phase::Precheck, "");
         self.describe_target(held, &url, &layout, local, &client).await?;
+        let members = self.manifest.target.iter().flat_map(|target| &target.members);
+        if let Some((stream, cause)) = precheck::missing_watch(&self.workload, members) {
+            return Err(self.no_such_watch(stream, cause));
+        }
         let root = held.root.insert(Root::new(&url.chroot, &self.manifest.run_id));
         root.claim(&mut *client.lock().await).await?;
         self.begin_phase(Phase::Prefill, &format!("{} nodes", self.workload.dataset.nodes));
@@ -182,11 +186,22 @@ impl Control<'_> {
         Ok(root.prefill(&mut client, layout, &creating, value, progress).await?)
     }
 
+    /// The error that a stream's watches cannot be set.
+    fn no_such_watch(&self, stream: usize, cause: String) -> RunError {
+        let stream = &self.workload.streams[stream];
+        let watch = stream.watch().map(|watch| watch.name()).unwrap_or_default();
+        let advice = precheck::watch_advice(&watch);
+        RunError::NoSuchWatch { stream: stream.name.clone(), watch, cause, advice }
+    }
+
     async fn arm(&mut self, held: &Held) -> Result<(), RunError> {
         let Some(engine) = &held.engine else { return Ok(()) };
         engine.arm_watches();
         let begun = Instant::now();
         while !engine.watches_are_armed() {
+            if let Some(WatchFailure { stream, cause }) = engine.watch_failure() {
+                return Err(self.no_such_watch(stream, cause));
+            }
             if begun.elapsed() > ARM_LIMIT {
                 return Err(RunError::Watches(ARM_LIMIT.as_secs()));
             }

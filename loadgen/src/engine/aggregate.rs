@@ -196,15 +196,24 @@ impl Aggregator {
 
     /// Finds the writes of the watchers' events.
     fn join(&mut self, buffer: &IntervalBuffer, last: bool) -> u64 {
-        if self.workload.watched_nodes() == 0 {
+        if !self.workload.watches() {
             return 0;
         }
-        let joined = self.join.take(&buffer.writes, &buffer.notices, buffer.end_ns, last);
+        let unknown = &buffer.unknown_writes;
+        let joined = self.join.take(&buffer.writes, unknown, &buffer.notices, buffer.end_ns, last);
         for delivery in &joined.deliveries {
             self.deliveries_to(delivery.stream, |to| to.record(delivery));
         }
         for stream in joined.unmatched {
             self.deliveries_to(stream, |to| to.unmatched += 1);
+        }
+        for stream in joined.of_unknown {
+            self.deliveries_to(stream, |to| to.of_unknown += 1);
+        }
+        for write in unknown {
+            for stream in self.fan_outs.streams_of(write).collect::<Vec<_>>() {
+                self.deliveries_to(stream, |to| to.unknown_writes += 1);
+            }
         }
         for fan_out in self.fan_outs.take(&buffer.writes, &joined.deliveries, buffer.end_ns, last) {
             self.deliveries_to(fan_out.stream, |to| to.record_fan_out(&fan_out));
@@ -263,6 +272,7 @@ impl Aggregator {
                     events: recorded.watch.events,
                     matched: deliveries.slots.iter().map(|s| s.ok).sum(),
                     unmatched: deliveries.unmatched,
+                    of_unknown: deliveries.of_unknown,
                     merged: recorded.watch.merged,
                     lost: recorded.watch.lost,
                     duplicate: recorded.watch.duplicate,
@@ -414,7 +424,8 @@ fn watching(workload: &Workload) -> Vec<Watching> {
     streams
         .filter_map(|(stream, s)| {
             let watch = s.watch()?;
-            Some(Watching { stream, nodes: watch.nodes(workload.dataset), watchers: watch.watchers })
+            let (nodes, change) = (watch.nodes(workload.dataset), watch.on.change());
+            Some(Watching { stream, nodes, change, watchers: watch.watchers })
         })
         .collect()
 }

@@ -8,7 +8,7 @@ use quorumeter_record::{
     DURATION_BOUNDS, Event, OpPhase, Phase, StreamCounts, ValueBytes, WorkerUse, new_duration_histogram,
 };
 
-use super::join::{NoticeRow, WriteRow};
+use super::join::{NoticeRow, UnknownRow, WriteRow};
 
 /// The most events that are kept of one interval, per worker; more are counted.
 pub(super) const MAX_EVENTS: usize = 10_000;
@@ -50,6 +50,7 @@ pub(super) struct IntervalBuffer {
     pub(super) events: Vec<Event>,
     pub(super) events_dropped: u64,
     pub(super) writes: Vec<WriteRow>,
+    pub(super) unknown_writes: Vec<UnknownRow>,
     pub(super) notices: Vec<NoticeRow>,
     pub(super) rows_dropped: u64,
 }
@@ -302,6 +303,7 @@ impl IntervalBuffer {
             events: Vec::new(),
             events_dropped: 0,
             writes: Vec::new(),
+            unknown_writes: Vec::new(),
             notices: Vec::new(),
             rows_dropped: 0,
         })
@@ -325,6 +327,7 @@ impl IntervalBuffer {
         self.events.append(&mut other.events);
         self.events_dropped += other.events_dropped;
         self.writes.append(&mut other.writes);
+        self.unknown_writes.append(&mut other.unknown_writes);
         self.notices.append(&mut other.notices);
         self.rows_dropped += other.rows_dropped;
     }
@@ -344,6 +347,7 @@ impl IntervalBuffer {
         self.events.clear();
         self.events_dropped = 0;
         self.writes.clear();
+        self.unknown_writes.clear();
         self.notices.clear();
         self.rows_dropped = 0;
     }

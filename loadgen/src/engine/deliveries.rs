@@ -13,6 +13,10 @@ pub(super) struct Deliveries {
     pub(super) slots: [OpSlot; 2],
     /// Events whose write will not be found.
     pub(super) unmatched: u64,
+    /// Events of writes of unknown outcome, or that may be.
+    pub(super) of_unknown: u64,
+    /// Writes of unknown outcome, of the measured window, that the watchers are to be told of if they happened.
+    pub(super) unknown_writes: u64,
     /// received − acknowledged: what came after, and what came before (negated). Of the measured window alone.
     after_ack: Histogram<u64>,
     before_ack: Histogram<u64>,
@@ -31,6 +35,8 @@ impl Deliveries {
         Deliveries {
             slots: Default::default(),
             unmatched: 0,
+            of_unknown: 0,
+            unknown_writes: 0,
             after_ack: new_duration_histogram(),
             before_ack: new_duration_histogram(),
             complete: 0,
@@ -82,7 +88,14 @@ impl Deliveries {
     /// How the writes reached their watchers.
     pub(super) fn fan_out(&self) -> FanOutSummary {
         let [first_ns, median_ns, last_ns] = self.ranks.each_ref().map(Quantiles::from_histogram);
-        FanOutSummary { complete: self.complete, incomplete: self.incomplete, first_ns, median_ns, last_ns }
+        FanOutSummary {
+            complete: self.complete,
+            incomplete: self.incomplete,
+            unknown_writes: self.unknown_writes,
+            first_ns,
+            median_ns,
+            last_ns,
+        }
     }
 
     /// Writes what is no op's own into the interval log, under tags that begin with `tag`.
@@ -98,7 +111,7 @@ impl Deliveries {
     /// Forgets everything but the memory.
     pub(super) fn reset(&mut self) {
         self.slots = Default::default();
-        self.unmatched = 0;
+        (self.unmatched, self.of_unknown, self.unknown_writes) = (0, 0, 0);
         (self.complete, self.incomplete) = (0, 0);
         let acks = [&mut self.after_ack, &mut self.before_ack];
         acks.into_iter().chain(&mut self.ranks).for_each(Histogram::reset);
@@ -114,7 +127,8 @@ mod tests {
     fn before_and_after_are_told_apart() {
         let mut deliveries = Deliveries::new();
         let phase = OpPhase::Measure;
-        let write = WriteRow { key: 1, zxid: 1, intended_ns: 99, sent_ns: 100, acked_ns: 110, phase };
+        let change = quorumeter_targets::Change::Data;
+        let write = WriteRow { key: 1, change, zxid: 1, intended_ns: 99, sent_ns: 100, acked_ns: 110, phase };
         for received_ns in [115, 103] {
             deliveries.record(&Delivery { stream: 0, session: 0, write, received_ns, lost: false });
         }

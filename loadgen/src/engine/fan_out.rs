@@ -6,14 +6,16 @@
 //!        └── each is measured from here
 //! ```
 //!
-//! Only writes that reached every watcher of their node have ranks: the last of fewer is not the last. The others
-//! are counted as incomplete: an event was lost, merged into another, or its watch had gone with a connection.
+//! Only acknowledged writes that reached every watcher of their node have ranks: the last of fewer is not the last. The others
+//! are counted as incomplete: an event was lost, merged into another, or its watch had gone with a connection. Writes of
+//! unknown outcome are neither: they are counted apart.
 
 use std::collections::{HashMap, VecDeque};
 
 use quorumeter_record::OpPhase;
+use quorumeter_targets::Change;
 
-use super::join::{Delivery, WriteRow};
+use super::join::{Delivery, UnknownRow, WriteRow};
 
 /// How long a write waits for its watchers, nanoseconds.
 const MEMORY_NS: u64 = 30_000_000_000;
@@ -28,8 +30,17 @@ pub(super) struct Watching {
     pub(super) stream: u16,
     /// It watches the dataset's first nodes, so many.
     pub(super) nodes: u32,
+    /// For this.
+    pub(super) change: Change,
     /// Watchers of each.
     pub(super) watchers: u32,
+}
+
+impl Watching {
+    /// Whether a measured write of this is one that its watchers are to be told of.
+    fn is_owed(&self, key: u32, change: Change, phase: OpPhase) -> bool {
+        phase == OpPhase::Measure && key < self.nodes && change == self.change
+    }
 }
 
 /// What became of one write for one stream of watchers.
@@ -62,7 +73,7 @@ pub(super) struct FanOuts {
     limits: (usize, usize),
 }
 
-/// A write as one stream of watchers sees it: stream, key, transaction.
+/// A write as one stream of watchers, which watches one sort of change, sees it: stream, key, transaction.
 type WriteId = (u16, u32, i64);
 
 #[derive(Debug)]
@@ -89,8 +100,8 @@ impl FanOuts {
         last: bool,
     ) -> Vec<FanOut> {
         let mut ended = Vec::new();
-        for write in writes.iter().filter(|w| w.phase == OpPhase::Measure) {
-            for watching in self.watching.iter().filter(|w| write.key < w.nodes) {
+        for write in writes {
+            for watching in self.watching.iter().filter(|w| w.is_owed(write.key, write.change, write.phase)) {
                 let id = (watching.stream, write.key, write.zxid);
                 let told = Vec::new();
                 let open = Open { intended_ns: write.intended_ns, watchers: watching.watchers, told };
@@ -113,6 +124,12 @@ impl FanOuts {
         }
         self.forget(now_ns, last, &mut ended);
         ended
+    }
+
+    /// The streams whose watchers are to be told of a write, should it have happened.
+    pub(super) fn streams_of<'a>(&'a self, write: &'a UnknownRow) -> impl Iterator<Item = u16> + 'a {
+        let owed = self.watching.iter().filter(|w| w.is_owed(write.key, write.change, write.phase));
+        owed.map(|w| w.stream)
     }
 
     /// Gives up the oldest writes while more deliveries are held than may be.
@@ -178,7 +195,7 @@ mod tests {
 
     fn write(key: u32, zxid: i64) -> WriteRow {
         let phase = OpPhase::Measure;
-        WriteRow { key, zxid, intended_ns: 100, sent_ns: 110, acked_ns: 120, phase }
+        WriteRow { key, change: Change::Data, zxid, intended_ns: 100, sent_ns: 110, acked_ns: 120, phase }
     }
 
     fn told(stream: u16, session: u32, write: WriteRow, received_ns: u64) -> Delivery {
@@ -186,7 +203,7 @@ mod tests {
     }
 
     fn watching(stream: u16, nodes: u32, watchers: u32) -> Watching {
-        Watching { stream, nodes, watchers }
+        Watching { stream, nodes, change: Change::Data, watchers }
     }
 
     fn ranks(ended: &[FanOut]) -> Vec<Option<(u64, u64, u64)>> {
@@ -236,8 +253,24 @@ mod tests {
     fn what_is_not_watched_or_not_measured_is_no_fan_out() {
         let mut fan_outs = FanOuts::new(vec![watching(1, 3, 1)]);
         let warmup = WriteRow { phase: OpPhase::Warmup, ..write(0, 6) };
+        let children = WriteRow { change: Change::Children, ..write(0, 8) };
         let deliveries = [told(1, 0, warmup, 130)];
-        assert_eq!(fan_outs.take(&[write(3, 7), warmup], &deliveries, S, true), []);
+        assert_eq!(fan_outs.take(&[write(3, 7), warmup, children], &deliveries, S, true), []);
+    }
+
+    #[test]
+    fn writes_of_unknown_outcome_are_those_of_who_watches_the_same() {
+        let children = Watching { change: Change::Children, ..watching(2, 9, 1) };
+        let fan_outs = FanOuts::new(vec![watching(1, 9, 1), children, watching(3, 5, 1)]);
+        let unknown = |key, change, phase| {
+            let row = UnknownRow { key, change, sent_ns: 1, given_up_ns: 2, phase };
+            fan_outs.streams_of(&row).collect::<Vec<_>>()
+        };
+        assert_eq!(unknown(4, Change::Data, OpPhase::Measure), [1, 3]);
+        assert_eq!(unknown(8, Change::Data, OpPhase::Measure), [1]);
+        assert_eq!(unknown(8, Change::Children, OpPhase::Measure), [2]);
+        assert!(unknown(9, Change::Data, OpPhase::Measure).is_empty());
+        assert!(unknown(4, Change::Data, OpPhase::Warmup).is_empty());
     }
 
     #[test]

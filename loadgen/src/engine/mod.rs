@@ -82,6 +82,15 @@ pub struct Connecting {
     pub last_failure: Option<String>,
 }
 
+/// A stream's watches cannot be set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatchFailure {
+    /// The stream's number.
+    pub stream: usize,
+    /// Why not, in words.
+    pub cause: String,
+}
+
 /// A running engine. Its sessions connect as soon as it is made; load begins when it is told to.
 pub struct Engine {
     timeline: Arc<Timeline>,
@@ -164,6 +173,11 @@ impl Engine {
     /// Whether all watches are set.
     pub fn watches_are_armed(&self) -> bool {
         self.status.armed.load(Ordering::Relaxed) as usize == self.workers.len()
+    }
+
+    /// Why watches cannot be set, once that is known.
+    pub fn watch_failure(&self) -> Option<WatchFailure> {
+        self.status.watch_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Begins the load at `start_ns`.

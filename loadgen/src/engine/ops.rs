@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use quorumeter_record::OpPhase;
 use quorumeter_targets::session::WatchEvent;
-use quorumeter_targets::{Completion, Connection, Operation, Outcome, Sink};
+use quorumeter_targets::{Change, Completion, Connection, Created, Operation, Outcome, Sink};
 
-use super::join::WriteRow;
+use super::join::{UnknownRow, WriteRow};
 use super::link::Part;
 use super::recorder::{Recorder, Tag};
 use super::source::OpSource;
@@ -31,8 +31,8 @@ pub(super) struct OpsPart {
     backlog: Option<usize>,
     stream: u16,
     timeline: Arc<Timeline>,
-    /// How many of the dataset's first nodes somebody watches, and how many nodes there are.
-    watched: u32,
+    watched: Watched,
+    /// How many nodes there are.
     nodes: u32,
     /// How often each node was used by ops of the measured window that were sent.
     key_counts: Rc<KeyCounts>,
@@ -66,8 +66,17 @@ pub(super) struct OpsSettings {
     pub(super) depth: usize,
     pub(super) backlog: Option<usize>,
     pub(super) stream: u16,
-    pub(super) watched: u32,
+    pub(super) watched: Watched,
     pub(super) nodes: u32,
+}
+
+/// How many of the dataset's first nodes somebody watches.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Watched {
+    /// For changes of their data.
+    pub(super) data: u32,
+    /// For children that come and go.
+    pub(super) children: u32,
 }
 
 impl OpsPart {
@@ -144,6 +153,8 @@ impl OpsPart {
             | Operation::List { key }
             | Operation::Write { key, .. }
             | Operation::WriteCas { key, .. }
+            | Operation::CreateChild { key, .. }
+            | Operation::Delete { node: Created::Child { key, .. } }
             | Operation::Sync { key } => self.key_counts.add(key),
             Operation::Multi { key, count, .. } => {
                 for i in 0..u32::from(count) {
@@ -154,25 +165,35 @@ impl OpsPart {
         }
     }
 
-    /// Notes an acknowledged write for those who watch its nodes.
+    /// Notes a write that was acknowledged, or whose outcome is unknown, for those who watch its nodes.
     #[inline]
     fn log_write(&self, tag: &Tag, op: Operation, completion: &Completion, recorder: &mut Recorder) {
-        let (key, count) = match op {
-            Operation::Write { key, .. } | Operation::WriteCas { key, .. } => (key, 1),
-            Operation::Multi { key, count, .. } => (key, u32::from(count)),
+        let (key, count, change, watched) = match op {
+            Operation::Write { key, .. } | Operation::WriteCas { key, .. } => {
+                (key, 1, Change::Data, self.watched.data)
+            }
+            Operation::Multi { key, count, .. } => (key, u32::from(count), Change::Data, self.watched.data),
+            Operation::CreateChild { key, .. } | Operation::Delete { node: Created::Child { key, .. } } => {
+                (key, 1, Change::Children, self.watched.children)
+            }
             _ => return,
         };
-        for i in 0..count {
-            let key = wrapped(key, i, self.nodes);
-            if key < self.watched {
-                recorder.write_row(WriteRow {
+        let (sent_ns, done_ns, phase) = (completion.sent_ns, completion.done_ns, tag.phase);
+        for key in (0..count).map(|i| wrapped(key, i, self.nodes)).filter(|key| *key < watched) {
+            match completion.outcome {
+                Outcome::Ok => recorder.write_row(WriteRow {
                     key,
+                    change,
                     zxid: completion.zxid,
                     intended_ns: tag.intended_ns,
-                    sent_ns: completion.sent_ns,
-                    acked_ns: completion.done_ns,
-                    phase: tag.phase,
-                });
+                    sent_ns,
+                    acked_ns: done_ns,
+                    phase,
+                }),
+                Outcome::Unknown => {
+                    recorder.unknown_row(UnknownRow { key, change, sent_ns, given_up_ns: done_ns, phase });
+                }
+                Outcome::Failed(_) => {}
             }
         }
     }
@@ -232,10 +253,8 @@ impl Sink<Tag> for OpsSink<'_> {
         }
         if completion.outcome == Outcome::Ok {
             self.part.source.succeeded(op, completion.number);
-            if self.part.watched > 0 {
-                self.part.log_write(&tag, op, &completion, self.recorder);
-            }
         }
+        self.part.log_write(&tag, op, &completion, self.recorder);
         // In a closed loop a reply starts the next op.
         if self.part.backlog.is_none() && completion.done_ns < self.part.timeline.end_ns() {
             self.part.release(completion.done_ns, completion.done_ns, 0, self.recorder);

@@ -11,7 +11,7 @@ use super::aggregate::Message;
 use super::buffer::{
     IntervalBuffer, LifeCounts, MAX_EVENTS, MAX_ROWS, Shape, WatchCounts, record, record_in,
 };
-use super::join::{NoticeRow, WriteRow};
+use super::join::{NoticeRow, UnknownRow, WriteRow};
 use super::timeline::Timeline;
 
 /// What the recorder must know of an op, from its release to its end.
@@ -287,6 +287,15 @@ impl Recorder {
     pub(super) fn write_row(&mut self, row: WriteRow) {
         if self.buffer.writes.len() < MAX_ROWS {
             self.buffer.writes.push(row);
+        } else {
+            self.buffer.rows_dropped += 1;
+        }
+    }
+
+    /// A write of watched nodes was given up.
+    pub(super) fn unknown_row(&mut self, row: UnknownRow) {
+        if self.buffer.unknown_writes.len() < MAX_ROWS {
+            self.buffer.unknown_writes.push(row);
         } else {
             self.buffer.rows_dropped += 1;
         }

@@ -87,7 +87,7 @@ impl OpSource {
             self.owed_deletes[create] += 1;
             return create;
         }
-        if creates(kind) && self.owed_deletes[place] > 0 && !self.stock.is_empty() {
+        if kind.creates() && self.owed_deletes[place] > 0 && !self.stock.is_empty() {
             self.owed_deletes[place] -= 1;
             return self.kinds.iter().position(|k| *k == OpKind::Delete).unwrap_or(place);
         }
@@ -111,6 +111,7 @@ impl OpSource {
             OpKind::Create => Operation::Create { serial: self.take_serial(), value },
             OpKind::CreateSequential => Operation::CreateSequential { value },
             OpKind::CreateEphemeral => Operation::CreateEphemeral { serial: self.take_serial(), value },
+            OpKind::CreateChild => Operation::CreateChild { key, serial: self.take_serial(), value },
             OpKind::Delete => match self.stock.pop_front() {
                 Some(node) => Operation::Delete { node },
                 // Not reached: `swap_deletes` draws a delete only with something in stock.
@@ -137,6 +138,9 @@ impl OpSource {
         match op {
             Operation::Create { serial, .. } => self.stock.push_back(Created::Plain(serial)),
             Operation::CreateEphemeral { serial, .. } => self.stock.push_back(Created::Ephemeral(serial)),
+            Operation::CreateChild { key, serial, .. } => {
+                self.stock.push_back(Created::Child { key, serial });
+            }
             Operation::CreateSequential { .. } => {
                 self.stock.extend(number.map(Created::Sequential));
             }
@@ -154,7 +158,7 @@ impl OpSource {
 const MAX_STOCK: usize = 1 << 16;
 
 fn create_thresholds(stream: &Stream) -> Vec<f64> {
-    let weight = |op: &StreamOp| if creates(op.kind) { op.weight } else { 0.0 };
+    let weight = |op: &StreamOp| if op.kind.creates() { op.weight } else { 0.0 };
     let total: f64 = stream.ops.iter().map(weight).sum();
     stream
         .ops
@@ -164,10 +168,6 @@ fn create_thresholds(stream: &Stream) -> Vec<f64> {
             Some(*sum / total)
         })
         .collect()
-}
-
-fn creates(kind: OpKind) -> bool {
-    matches!(kind, OpKind::Create | OpKind::CreateSequential | OpKind::CreateEphemeral)
 }
 
 /// The seed of one part of a run, from the run's own.

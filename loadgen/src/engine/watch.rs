@@ -11,7 +11,10 @@
 //! | persistent | at the end, e events since it was set: v₀ → v₁ | lost or duplicate += the difference of v₁ − v₀ and e |
 //! | recursive | the same for each node below the parent, e events of that node | the same, node by node |
 //!
-//! A recursive watch is one watch, and the versions are many: it is set with the read of the parent's first node, and
+//! Of watches on children, v is the version of a node's children, which each that comes or goes raises by one. Such a
+//! recursive watch is set on the node itself.
+//!
+//! A recursive watch on a parent is one watch, and the versions are many: it is set with the read of the parent's first node, and
 //! the reads of the others are pipelined behind it. So each node's v₀ is read when the watch is live, and what was told
 //! before that reply is in v₀.
 //!
@@ -21,7 +24,7 @@ use std::collections::VecDeque;
 
 use quorumeter_targets::session::WatchEvent;
 use quorumeter_targets::zookeeper::Dataset;
-use quorumeter_targets::{Completion, Connection, Operation, Outcome, Sink};
+use quorumeter_targets::{Change, Completion, Connection, Operation, Outcome, Sink};
 
 use super::join::NoticeRow;
 use super::link::Part;
@@ -43,7 +46,31 @@ pub(super) struct WatchPart {
     /// The nodes are there: watches may be set.
     enabled: bool,
     ending: bool,
+    setting: Setting,
 }
+
+/// How setting watches has gone wrong, if it has.
+#[derive(Debug, Default)]
+struct Setting {
+    /// The error that the member answered with.
+    refused: Option<i32>,
+    /// The connection that is being given up had requests to set watches on it that were not answered.
+    is_cut_off: bool,
+    /// Such connections since a watch was set.
+    closed: u32,
+}
+
+/// Why watches cannot be set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SettingFailure {
+    /// The member answers with this error.
+    Refused(i32),
+    /// The connection is lost each time they are asked for.
+    Closed,
+}
+
+/// Connections that may be lost in a row while watches are asked for, before that is taken for the member's answer.
+const MAX_CLOSED: u32 = 3;
 
 /// One watch on one node.
 #[derive(Debug, Clone, Copy)]
@@ -104,6 +131,7 @@ impl WatchPart {
             to_submit: VecDeque::new(),
             enabled: false,
             ending: false,
+            setting: Setting::default(),
         }
     }
 
@@ -118,6 +146,13 @@ impl WatchPart {
     /// Whether every watch is set.
     pub(super) fn is_armed(&self) -> bool {
         self.watches.iter().all(|w| matches!(w.state, WatchState::Armed { .. }))
+    }
+
+    /// Why the watches cannot be set, as far as that is known.
+    pub(super) fn failure(&self) -> Option<SettingFailure> {
+        let Setting { refused, closed, .. } = self.setting;
+        let closed = (closed >= MAX_CLOSED).then_some(SettingFailure::Closed);
+        refused.map(SettingFailure::Refused).or(closed)
     }
 
     /// All writers have ended: what is owed is to be found out.
@@ -147,6 +182,7 @@ impl WatchPart {
     fn set(&mut self, place: u32, completion: &Completion, recorder: &mut Recorder) {
         let watch = &mut self.watches[place as usize];
         let WatchState::Unset { after } = watch.state else { return };
+        self.setting.closed = 0;
         let version = completion.version;
         watch.state = WatchState::Armed { version, events: 0, zxid: completion.zxid };
         recorder.armed(self.stream, i64::from(watch.is_set_here));
@@ -190,14 +226,17 @@ impl WatchPart {
         }
         counts.lost += lost;
         for _ in 0..lost {
-            recorder.notice_row(NoticeRow::lost(self.stream, self.session, key));
+            recorder.notice_row(NoticeRow::lost(self.stream, self.session, (key, self.on.change())));
         }
     }
 }
 
 impl WatchPart {
     /// A request for a watch failed.
-    fn give_up(&mut self, tag: WatchTag) {
+    fn give_up(&mut self, tag: WatchTag, code: i32) {
+        if !tag.last_read {
+            self.setting.refused = Some(code);
+        }
         let mut watches = self.watches[tag.place as usize..].iter_mut();
         let Some(watch) = watches.next() else { return };
         watch.state = WatchState::Unset { after: None };
@@ -217,13 +256,19 @@ impl Part for WatchPart {
             let watch = &self.watches[place as usize];
             let key = watch.key;
             let last_read = self.ending && matches!(watch.state, WatchState::Armed { .. });
-            let op = match self.kind {
-                _ if last_read => Operation::Read { key },
-                WatchKind::OneShot if self.on == WatchOn::Exists => Operation::WatchExists { key },
-                WatchKind::OneShot => Operation::WatchOnce { key },
-                WatchKind::Persistent => Operation::WatchAlways { key },
-                WatchKind::Recursive if watch.is_set_here => Operation::WatchBelow { key },
-                WatchKind::Recursive => Operation::Read { key },
+            let op = match (self.on.change(), self.kind) {
+                (Change::Data, _) if last_read => Operation::Read { key },
+                (Change::Data, WatchKind::OneShot) if self.on == WatchOn::Exists => {
+                    Operation::WatchExists { key }
+                }
+                (Change::Data, WatchKind::OneShot) => Operation::WatchOnce { key },
+                (Change::Data, WatchKind::Persistent) => Operation::WatchAlways { key },
+                (Change::Data, WatchKind::Recursive) if watch.is_set_here => Operation::WatchBelow { key },
+                (Change::Data, WatchKind::Recursive) => Operation::Read { key },
+                (Change::Children, _) if last_read => Operation::ChildrenVersion { key },
+                (Change::Children, WatchKind::OneShot) => Operation::WatchChildrenOnce { key },
+                (Change::Children, WatchKind::Persistent) => Operation::WatchChildrenAlways { key },
+                (Change::Children, WatchKind::Recursive) => Operation::WatchChildrenBelow { key },
             };
             connection.submit(op, WatchTag { place, last_read });
         }
@@ -248,6 +293,7 @@ impl Part for WatchPart {
             }
             watch.state = WatchState::Unset { after: None };
         }
+        self.setting.closed += u32::from(std::mem::take(&mut self.setting.is_cut_off));
         recorder.armed(self.stream, -interrupted);
         recorder.watch(self.stream).interrupted += interrupted as u64;
         self.to_submit.clear();
@@ -269,11 +315,11 @@ impl Sink<WatchTag> for WatchSink<'_> {
             (Outcome::Ok, false) => self.part.set(tag.place, &completion, self.recorder),
             (Outcome::Ok, true) => self.part.settle(tag.place, completion.version, self.recorder),
             // With the connection gone, so is the watch; `detached` counts it.
-            (Outcome::Unknown, _) => {}
+            (Outcome::Unknown, last_read) => self.part.setting.is_cut_off |= !last_read,
             // Nothing can be told of a watch whose node cannot be read.
-            (Outcome::Failed(_), _) => {
+            (Outcome::Failed(code), _) => {
                 self.recorder.watch(self.part.stream).interrupted += 1;
-                self.part.give_up(tag);
+                self.part.give_up(tag, code);
             }
         }
     }
@@ -283,9 +329,8 @@ impl Sink<WatchTag> for WatchSink<'_> {
     fn event(&mut self, event: WatchEvent) {
         self.recorder.advance(event.received_ns);
         let part = &mut *self.part;
-        let Some(place) = event.key.filter(|_| event.data_changed).and_then(|key| part.place(key)) else {
-            return;
-        };
+        let of_ours = event.changed.filter(|(_, change)| *change == part.on.change());
+        let Some(place) = of_ours.and_then(|(key, _)| part.place(key)) else { return };
         let counts = self.recorder.watch(part.stream);
         let watch = &mut part.watches[place];
         let WatchState::Armed { version, events, zxid } = &mut watch.state else {
@@ -301,6 +346,7 @@ impl Sink<WatchTag> for WatchSink<'_> {
             stream: part.stream as u16,
             session: part.session,
             key: watch.key,
+            change: part.on.change(),
             zxid: event.zxid,
             set_at_zxid: *zxid,
             received_ns: event.received_ns,

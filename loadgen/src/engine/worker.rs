@@ -16,21 +16,22 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use quorumeter_targets::session::ConnectError;
-use quorumeter_targets::{Clock, Driver};
+use quorumeter_targets::{Change, Clock, Driver};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, spawn_local};
 
+use super::WatchFailure;
 use super::aggregate::Message;
 use super::buffer::{IntervalBuffer, Shape};
 use super::link::Link;
 use super::lives::{IdlePart, Life, ObserverPart};
-use super::ops::{KeyCounts, OpsPart, OpsSettings};
+use super::ops::{KeyCounts, OpsPart, OpsSettings, Watched};
 use super::recorder::Recorder;
 use super::source::{OpSource, derive_seed};
 use super::timeline::Timeline;
 use super::timer::Timer;
-use super::watch::WatchPart;
+use super::watch::{SettingFailure, WatchPart};
 use crate::plan::{self, Cycle, Load, Workload};
 use crate::schedule::Schedule;
 
@@ -59,6 +60,8 @@ pub(super) struct Status {
     pub(super) last_failure: Mutex<Option<String>>,
     /// The nodes are there: watches are to be set.
     pub(super) arm: AtomicBool,
+    /// Why a stream's watches cannot be set.
+    pub(super) watch_failure: Mutex<Option<WatchFailure>>,
     /// Workers whose watches are all set.
     pub(super) armed: AtomicU32,
     /// Workers whose ops have all ended.
@@ -240,7 +243,10 @@ impl<D: Driver> Worker<D> {
             depth: stream.depth as usize,
             backlog,
             stream: number as u16,
-            watched: workload.watched_nodes(),
+            watched: Watched {
+                data: workload.watched_nodes(Change::Data),
+                children: workload.watched_nodes(Change::Children),
+            },
             nodes: workload.dataset.nodes,
         };
         let has_keys = stream.ops.iter().any(|op| op.kind.has_key());
@@ -362,6 +368,7 @@ impl<D: Driver> Worker<D> {
                     link.state.borrow_mut().part.enable();
                     link.pump(&self.shared, now_ns);
                 }
+                self.note_watch_failure();
                 let is_armed = |link: &WatchLink<D>| link.state.borrow().part.is_armed();
                 if !reported && self.watchers.iter().all(is_armed) {
                     reported = true;
@@ -377,6 +384,18 @@ impl<D: Driver> Worker<D> {
             }
             timer.until(start_ns.unwrap_or(u64::MAX).min(now_ns + LONGEST_SLEEP_NS)).await?;
         }
+    }
+
+    /// Tells why a stream's watches cannot be set, if one has found out.
+    fn note_watch_failure(&self) {
+        let failed = |link: &WatchLink<D>| Some((link.stream, link.state.borrow().part.failure()?));
+        let Some((stream, failure)) = self.watchers.iter().find_map(failed) else { return };
+        let cause = match failure {
+            SettingFailure::Refused(code) => format!("the member answers {}", D::error_name(code)),
+            SettingFailure::Closed => "the connection is lost each time they are asked for".to_owned(),
+        };
+        let failure = WatchFailure { stream, cause };
+        *self.shared.status.watch_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
     }
 
     /// Until the measured window ends.
@@ -535,7 +554,7 @@ impl<D: Driver> Worker<D> {
     /// Until the watchers know what they are owed: all writers have to have ended before.
     async fn settle(&mut self, timer: &Timer) -> io::Result<()> {
         let others_limit_ns = self.now_ns() + self.shared.workload.drain_ns + LONGEST_SLEEP_NS;
-        let watched = self.shared.workload.watched_nodes() > 0;
+        let watched = self.shared.workload.watches();
         while watched && (self.shared.status.drained.load(Ordering::Relaxed) as usize) < self.workers {
             let now_ns = self.look();
             if self.cancelled() || now_ns > others_limit_ns {

@@ -3,9 +3,9 @@
 use std::fs;
 
 use indexmap::IndexMap;
-use quorumeter_targets::OpKind;
 use quorumeter_targets::zookeeper::Dataset;
 use quorumeter_targets::zookeeper::layout::{MAX_NODES, MAX_PARENTS, MAX_SESSIONS};
+use quorumeter_targets::{Change, OpKind};
 
 use super::file::{
     AuthTable, Cycle, LifeTable, Members, StreamTable, TimerKind, WatchKind, WatchOn, WorkloadFile,
@@ -153,13 +153,24 @@ impl Checker {
             complete(&mut file.stream[i], &stream);
             streams.push(stream);
         }
-        if let Some(i) = streams.iter().position(|s| s.watch().is_some())
-            && !streams.iter().any(|s| s.ops.iter().any(|op| op.kind.changes_data()))
-        {
+        for (i, stream) in streams.iter().enumerate() {
+            let Some(watch) = stream.watch() else { continue };
+            if streams.iter().any(|s| s.changes(watch.on.change())) {
+                continue;
+            }
+            let (nobody, help) = match watch.on.change() {
+                Change::Data => {
+                    ("no stream writes", "add a stream whose mix has write, write_cas or multi(n)")
+                }
+                Change::Children => (
+                    "no stream creates or deletes children of the dataset's nodes",
+                    "add a stream whose mix has create_child, and delete to take them away again",
+                ),
+            };
             return Err(self.error(
                 &["stream", &i.to_string(), "watch"],
-                format!("stream {:?} watches, and no stream writes", streams[i].name),
-                "add a stream whose mix has write, write_cas or multi(n)",
+                format!("stream {:?} watches, and {nobody}", stream.name),
+                help,
             ));
         }
 
@@ -300,21 +311,18 @@ impl Checker {
                     table.sessions
                 ))
             })?;
-            if watch.on != WatchOn::Data && watch.kind != WatchKind::OneShot {
+            if watch.on == WatchOn::Exists && watch.kind != WatchKind::OneShot {
                 return Err(error(
                     "watch",
                     format!("a {} watch is set by addWatch, not by {}", watch.kind.name(), watch.on.name()),
-                    "leave `on` out, or take kind = \"one-shot\"",
+                    "leave `on` out, take on = \"children\", or kind = \"one-shot\"",
                 ));
             }
-            let most = match watch.kind {
-                WatchKind::OneShot | WatchKind::Persistent => dataset.nodes,
-                WatchKind::Recursive => dataset.parents(),
-            };
-            let paths = watch.paths.unwrap_or(most);
-            self.within(&at("watch"), paths.into(), 1..=most.into(), |n| format!("paths = {n}"))?;
-            stream.load =
-                Load::Watch(Watch { kind: watch.kind, on: watch.on, watchers: watch.watchers, paths });
+            let mut checked = Watch { kind: watch.kind, on: watch.on, watchers: watch.watchers, paths: 0 };
+            let most = if checked.is_on_parents() { dataset.parents() } else { dataset.nodes };
+            checked.paths = watch.paths.unwrap_or(most);
+            self.within(&at("watch"), checked.paths.into(), 1..=most.into(), |n| format!("paths = {n}"))?;
+            stream.load = Load::Watch(checked);
             return Ok(stream);
         }
         stream.ops = self.mix(&number, &table.mix)?;
@@ -467,9 +475,9 @@ impl Checker {
             ops.push(StreamOp { kind, weight });
         }
         let weight_of =
-            |of: &[OpKind]| ops.iter().filter(|op| of.contains(&op.kind)).map(|op| op.weight).sum::<f64>();
-        let created = weight_of(&[OpKind::Create, OpKind::CreateSequential, OpKind::CreateEphemeral]);
-        let deleted = weight_of(&[OpKind::Delete]);
+            |of: fn(OpKind) -> bool| ops.iter().filter(|op| of(op.kind)).map(|op| op.weight).sum::<f64>();
+        let created = weight_of(OpKind::creates);
+        let deleted = weight_of(|kind| kind == OpKind::Delete);
         if deleted > created {
             return Err(error(
                 "delete",

@@ -5,6 +5,7 @@ use std::fmt;
 
 use indexmap::IndexMap;
 use quorumeter_record::stage;
+use quorumeter_targets::Change;
 use quorumeter_targets::policy::Policy;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema, schema_for};
 use serde::de::{self, Visitor};
@@ -193,7 +194,8 @@ pub struct StreamTable {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backlog: Option<Dur>,
     /// Ops and their weights: `{ read = 90, write = 10 }`. Known: `read`, `read_fresh`, `read_strongest`, `exists`,
-    /// `list`, `write`, `write_cas`, `create`, `create_sequential`, `create_ephemeral`, `delete`, `multi(n)`, `sync`.
+    /// `list`, `write`, `write_cas`, `create`, `create_sequential`, `create_ephemeral`, `create_child`, `delete`,
+    /// `multi(n)`, `sync`.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub mix: IndexMap<String, f64>,
     /// Which nodes: `uniform` (the default), `zipf(0.99)`, `latest(0.99)`, `sequential`, `hot(0.1, 0.9)`.
@@ -228,20 +230,21 @@ pub(super) fn default_depth() -> u32 {
     16
 }
 
-/// The watches of a stream of watchers, which tell changes of the data of the dataset's nodes.
+/// The watches of a stream of watchers, which tell changes of the dataset's nodes: of their data, or of the children that
+/// streams create and delete below them (`create_child`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WatchTable {
     /// How long a watch lasts.
     pub kind: WatchKind,
-    /// What sets a one-shot watch.
+    /// What is watched, and what sets a one-shot watch.
     #[serde(default, skip_serializing_if = "WatchOn::is_default")]
     pub on: WatchOn,
     /// Watchers of each path, on distinct sessions.
     #[serde(default = "default_watchers")]
     pub watchers: u32,
-    /// How many nodes are watched: the first ones of the dataset; of a `recursive` watch, how many of its parents. All
-    /// when left out.
+    /// How many nodes are watched: the first ones of the dataset; of a `recursive` watch on data, how many of its parents.
+    /// All when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paths: Option<u32>,
 }
@@ -331,19 +334,22 @@ pub enum WatchKind {
     OneShot,
     /// Until it is removed.
     Persistent,
-    /// Until it is removed, set once on a parent for all that is below it.
+    /// Until it is removed, set once for all that is below: on a parent of the dataset to tell of its nodes' data, on a
+    /// node to tell of its children.
     Recursive,
 }
 
-/// What sets a one-shot watch. All of them tell changes of the node's data.
+/// What is watched, and what sets a one-shot watch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum WatchOn {
-    /// A read of the node, whose reply carries its value.
+    /// The node's data. A one-shot watch is set by a read, whose reply carries the value.
     #[default]
     Data,
-    /// The question whether the node exists, whose reply carries no value.
+    /// The node's data. A one-shot watch is set by the question whether the node exists, whose reply carries no value.
     Exists,
+    /// The node's children, which come and go. A one-shot watch is set by listing them.
+    Children,
 }
 
 impl WatchOn {
@@ -356,6 +362,15 @@ impl WatchOn {
         match self {
             WatchOn::Data => "data",
             WatchOn::Exists => "exists",
+            WatchOn::Children => "children",
+        }
+    }
+
+    /// What of a node its watches tell.
+    pub fn change(self) -> Change {
+        match self {
+            WatchOn::Data | WatchOn::Exists => Change::Data,
+            WatchOn::Children => Change::Children,
         }
     }
 }

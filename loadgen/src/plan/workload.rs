@@ -1,8 +1,8 @@
 //! The validated workload: what the engine runs.
 
-use quorumeter_targets::OpKind;
 use quorumeter_targets::policy::Policy;
 use quorumeter_targets::zookeeper::Dataset;
+use quorumeter_targets::{Change, OpKind};
 
 use super::check::check;
 use super::file::{Cycle, Members, WatchKind, WatchOn, WorkloadFile};
@@ -123,7 +123,7 @@ pub struct Life {
 pub struct Watch {
     /// How long a watch lasts.
     pub kind: WatchKind,
-    /// What sets it.
+    /// What it tells of, and what sets it.
     pub on: WatchOn,
     /// Watchers of each path.
     pub watchers: u32,
@@ -132,14 +132,26 @@ pub struct Watch {
 }
 
 impl Watch {
+    /// What such watches are called where it is said which systems have them.
+    pub fn name(&self) -> String {
+        match self.on {
+            WatchOn::Data => self.kind.name().to_owned(),
+            on => format!("{} on {}", self.kind.name(), on.name()),
+        }
+    }
+
+    /// Whether a path is a parent of the dataset, whose watch tells of all nodes below.
+    pub fn is_on_parents(&self) -> bool {
+        self.kind == WatchKind::Recursive && self.on.change() == Change::Data
+    }
+
     /// The nodes of which the watch on path number `path` tells.
     pub fn keys(&self, path: u32, dataset: Dataset) -> std::ops::Range<u32> {
-        match self.kind {
-            WatchKind::OneShot | WatchKind::Persistent => path..path + 1,
-            WatchKind::Recursive => {
-                let children = dataset.children_per_parent;
-                path * children..path.saturating_add(1).saturating_mul(children).min(dataset.nodes)
-            }
+        if self.is_on_parents() {
+            let children = dataset.children_per_parent;
+            path * children..path.saturating_add(1).saturating_mul(children).min(dataset.nodes)
+        } else {
+            path..path + 1
         }
     }
 
@@ -180,13 +192,27 @@ impl Workload {
         self.streams.iter().map(|s| s.value.max()).chain([self.dataset_value.max()]).max().unwrap_or(0)
     }
 
-    /// How many of the dataset's first nodes somebody watches.
-    pub fn watched_nodes(&self) -> u32 {
-        self.streams.iter().filter_map(|s| Some(s.watch()?.nodes(self.dataset))).max().unwrap_or(0)
+    /// How many of the dataset's first nodes somebody watches for changes of this sort.
+    pub fn watched_nodes(&self, change: Change) -> u32 {
+        let watches = self.streams.iter().filter_map(Stream::watch);
+        watches.filter(|w| w.on.change() == change).map(|w| w.nodes(self.dataset)).max().unwrap_or(0)
+    }
+
+    /// Whether there is a stream of watchers.
+    pub fn watches(&self) -> bool {
+        self.streams.iter().any(|s| s.watch().is_some())
     }
 }
 
 impl Stream {
+    /// Whether one of its ops changes this of nodes of the dataset. What its sessions create below them, they may delete.
+    pub fn changes(&self, change: Change) -> bool {
+        self.ops.iter().any(|op| match change {
+            Change::Data => op.kind.changes_data(),
+            Change::Children => op.kind == OpKind::CreateChild,
+        })
+    }
+
     /// Whether it is a stream of watchers.
     pub fn watch(&self) -> Option<Watch> {
         match self.load {
@@ -219,7 +245,7 @@ impl Stream {
 
     /// Sessions whose own folder holds what they create.
     pub fn creating_sessions(&self) -> u32 {
-        let creates = self.ops.iter().any(|op| op.kind.is_write() && !op.kind.has_key());
+        let creates = self.ops.iter().any(|op| op.kind.creates_own());
         let expires = self.life.is_some_and(|life| life.cycle == Cycle::Expire);
         if creates || expires { self.sessions } else { 0 }
     }

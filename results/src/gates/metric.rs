@@ -44,7 +44,17 @@ pub(super) enum Time {
     Service,
     Wait,
     AfterAck,
+    /// From a write's intended time to one of its deliveries, over the writes that reached every watcher.
+    FanOut(Rank),
     Lag,
+}
+
+/// Which of a write's deliveries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rank {
+    First,
+    Median,
+    Last,
 }
 
 /// A count of ops, or the rate of the ok ones.
@@ -58,17 +68,21 @@ pub(super) enum Count {
     Late,
 }
 
-/// A count of watch events.
+/// A count of watch events, or of the writes that they tell of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Watch {
     Events,
     Matched,
     Unmatched,
+    OfUnknown,
     Merged,
     Lost,
     Duplicate,
     Interrupted,
     Dropped,
+    Complete,
+    Incomplete,
+    UnknownWrites,
 }
 
 /// A count of what happened to sessions that come and go.
@@ -98,15 +112,21 @@ const COUNTS: [(&str, Count); 6] = [
     ("late", Count::Late),
 ];
 
-const WATCHES: [(&str, Watch); 8] = [
+const RANKS: [(&str, Rank); 3] = [("first", Rank::First), ("median", Rank::Median), ("last", Rank::Last)];
+
+const WATCHES: [(&str, Watch); 12] = [
     ("events", Watch::Events),
     ("matched", Watch::Matched),
     ("unmatched", Watch::Unmatched),
+    ("of_unknown", Watch::OfUnknown),
     ("merged", Watch::Merged),
     ("lost", Watch::Lost),
     ("duplicate", Watch::Duplicate),
     ("interrupted", Watch::Interrupted),
     ("dropped", Watch::Dropped),
+    ("complete", Watch::Complete),
+    ("incomplete", Watch::Incomplete),
+    ("unknown_writes", Watch::UnknownWrites),
 ];
 
 impl Metric {
@@ -135,6 +155,19 @@ impl Metric {
                 Subject::Stream((*stream).to_owned()),
                 Figure::Time(Time::AfterAck, statistic(name).map_err(error)?),
             ),
+            [stream, "fan_out", rank, name] => (
+                Subject::Stream((*stream).to_owned()),
+                Figure::Time(
+                    Time::FanOut(among(&RANKS, rank).map_err(error)?),
+                    statistic(name).map_err(error)?,
+                ),
+            ),
+            [stream, "fan_out", ..] => {
+                return Err(error(format!(
+                    "of the fan-out there is `{stream}.fan_out.<rank>.<statistic>`, with {}",
+                    names(&RANKS)
+                )));
+            }
             [stream, name] => {
                 let figure = of_a_stream(name).map_err(error)?;
                 (Subject::Stream((*stream).to_owned()), figure)
@@ -202,6 +235,9 @@ impl Metric {
                 "an interval tells response times over all ops: use `response`, or `service` for ok ones"
             }
             Figure::Watch(Watch::Lost) => "an event counts as lost at the end of the drain: make it a gate",
+            Figure::Watch(Watch::Incomplete) => {
+                "a write counts as incomplete when no event of it can come any more, 30 s later or at the end: make it a gate"
+            }
             _ => return Ok(()),
         };
         Err(GateError::NotInInterval { metric: self.to_string(), problem: problem.to_owned() })
@@ -313,6 +349,7 @@ pub(super) fn known(streams: &[StreamInfo]) -> Vec<Metric> {
         if stream.watch.is_some() {
             known.extend(WATCHES.map(|(_, w)| Metric { subject: subject.clone(), figure: Figure::Watch(w) }));
             known.extend(times(&subject, Time::AfterAck));
+            known.extend(RANKS.into_iter().flat_map(|(_, rank)| times(&subject, Time::FanOut(rank))));
         }
         if stream.life.is_some() {
             known.extend(LIVES.map(|(_, l)| Metric { subject: subject.clone(), figure: Figure::Life(l) }));
@@ -349,6 +386,9 @@ impl fmt::Display for Metric {
         }
         match &self.figure {
             Figure::Time(Time::AfterAck, statistic) => write!(f, "after_ack.{statistic}"),
+            Figure::Time(Time::FanOut(rank), statistic) => {
+                write!(f, "fan_out.{}.{statistic}", name_of(&RANKS, rank))
+            }
             Figure::Time(Time::Lag, statistic) => write!(f, "lag.{statistic}"),
             Figure::Time(time, statistic) => write!(f, "{}.{statistic}", name_of(&OP_TIMES, time)),
             Figure::Count(count) => f.write_str(name_of(&COUNTS, count)),

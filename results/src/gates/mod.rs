@@ -6,6 +6,8 @@
 //! | `<stream>.<op>.rate`, `<stream>.rate`, `total.rate` | ok replies per second | `10k/s` |
 //! | `….ok`, `.failed`, `.unknown`, `.shed`, `.late` after any of the same three | counts, or their share of all ops | `0`, `0.1%` |
 //! | `<stream>.after_ack.<statistic>` | watch events, from the write's acknowledgement on | `5ms` |
+//! | `<stream>.fan_out.<rank>.<statistic>` | `first`, `median` or `last` delivery of each write that reached every watcher, from its intended time on | `20ms` |
+//! | `<stream>.complete`, `.incomplete`, `.unknown_writes` | writes that reached every watcher, that did not, and that may have happened | `0` |
 //! | `<stream>.events`, `.lost`, `.merged`, `.duplicate`, … | watch events | `0` |
 //! | `generator.lag.<statistic>` | the load generator's own schedule lag | `1ms` |
 //!

@@ -1,10 +1,10 @@
 //! What a metric reads: of a whole run, and of one interval.
 
 use quorumeter_record::{
-    IntervalLine, OpLine, OpSummary, Quantiles, Summary, WatchLine, WatchSummary, stage,
+    FanOutSummary, IntervalLine, OpLine, OpSummary, Quantiles, Summary, WatchLine, WatchSummary, stage,
 };
 
-use super::metric::{Count, Figure, Life, Metric, Subject, Time, Watch};
+use super::metric::{Count, Figure, Life, Metric, Rank, Subject, Time, Watch};
 use super::value::Bound;
 
 /// What was measured, in the unit of the bound.
@@ -96,6 +96,13 @@ pub(super) fn of_summary(metric: &Metric, bound: Bound, summary: &Summary) -> Re
             Some(watch) => read_time(&watch.after_ack_ns, statistic),
             None => absent(),
         },
+        Figure::Time(Time::FanOut(rank), statistic) => match watch(summary, &metric.subject) {
+            Some(watch) if watch.fan_out.complete == 0 => {
+                Reading::Nothing("no write reached every watcher of its node".to_owned())
+            }
+            Some(watch) => read_time(of_rank(&watch.fan_out, rank), statistic),
+            None => absent(),
+        },
         Figure::Time(time, statistic) => match ops().next() {
             Some(op) => read_time(time_of(op, time), statistic),
             None => absent(),
@@ -109,6 +116,15 @@ pub(super) fn of_summary(metric: &Metric, bound: Bound, summary: &Summary) -> Re
                 }
                 Count::Rate if rate > 0.0 || counts.total() > 0 => Reading::Exact(rate),
                 _ => counts.read(count, bound.is_share),
+            }
+        }
+        Figure::Watch(count @ (Watch::Complete | Watch::Incomplete | Watch::UnknownWrites)) => {
+            match watch(summary, &metric.subject).map(|watch| &watch.fan_out) {
+                Some(writes) if writes.complete + writes.incomplete + writes.unknown_writes == 0 => {
+                    Reading::Nothing("no write to a watched node ended".to_owned())
+                }
+                Some(writes) => Reading::Exact(of_fan_out(writes, count) as f64),
+                None => absent(),
             }
         }
         Figure::Watch(count) => match watch(summary, &metric.subject) {
@@ -149,13 +165,16 @@ pub(super) fn of_interval(metric: &Metric, bound: Bound, lines: &[IntervalLine])
         Figure::Time(Time::AfterAck, statistic) => {
             watches.map(|line| read_time(&line.after_ack_ns, statistic)).collect()
         }
+        Figure::Time(Time::FanOut(rank), statistic) => {
+            watches.map(|line| read_time(of_rank(&line.fan_out, rank), statistic)).collect()
+        }
         Figure::Time(time, statistic) => ops
             .iter()
             .filter_map(|line| match time {
                 Time::Response => Some(&line.response_ns),
                 Time::Service => Some(&line.service_ns),
                 Time::Wait => Some(&line.wait_ns),
-                Time::OkResponse | Time::AfterAck | Time::Lag => None,
+                Time::OkResponse | Time::AfterAck | Time::FanOut(_) | Time::Lag => None,
             })
             .map(|quantiles| read_time(quantiles, statistic))
             .collect(),
@@ -214,7 +233,7 @@ fn time_of(op: &OpSummary, time: Time) -> &Quantiles {
         Time::OkResponse => &op.ok_response_ns,
         Time::Service => &op.service_ns,
         Time::Wait => &op.wait_ns,
-        Time::Response | Time::AfterAck | Time::Lag => &op.response_ns,
+        Time::Response | Time::AfterAck | Time::FanOut(_) | Time::Lag => &op.response_ns,
     }
 }
 
@@ -257,11 +276,13 @@ fn of_watches(watch: &WatchSummary, count: Watch) -> u64 {
         Watch::Events => watch.events,
         Watch::Matched => watch.matched,
         Watch::Unmatched => watch.unmatched,
+        Watch::OfUnknown => watch.of_unknown,
         Watch::Merged => watch.merged,
         Watch::Lost => watch.lost,
         Watch::Duplicate => watch.duplicate,
         Watch::Interrupted => watch.interrupted,
         Watch::Dropped => watch.dropped,
+        Watch::Complete | Watch::Incomplete | Watch::UnknownWrites => of_fan_out(&watch.fan_out, count),
     }
 }
 
@@ -270,10 +291,30 @@ fn of_watch_line(line: &WatchLine, count: Watch) -> u64 {
         Watch::Events => line.events,
         Watch::Matched => line.matched,
         Watch::Unmatched => line.unmatched,
+        Watch::OfUnknown => line.of_unknown,
         Watch::Merged => line.merged,
         Watch::Lost => line.lost,
         Watch::Duplicate => line.duplicate,
         Watch::Interrupted => line.interrupted,
         Watch::Dropped => line.dropped,
+        Watch::Complete | Watch::Incomplete | Watch::UnknownWrites => of_fan_out(&line.fan_out, count),
+    }
+}
+
+/// A count of the writes behind the events; 0 of the events' own counts.
+fn of_fan_out(writes: &FanOutSummary, count: Watch) -> u64 {
+    match count {
+        Watch::Complete => writes.complete,
+        Watch::Incomplete => writes.incomplete,
+        Watch::UnknownWrites => writes.unknown_writes,
+        _ => 0,
+    }
+}
+
+fn of_rank(writes: &FanOutSummary, rank: Rank) -> &Quantiles {
+    match rank {
+        Rank::First => &writes.first_ns,
+        Rank::Median => &writes.median_ns,
+        Rank::Last => &writes.last_ns,
     }
 }

@@ -1,5 +1,5 @@
 use quorumeter_record::GateOutcome::{self, Failed, Inconclusive, Passed};
-use quorumeter_record::{LoopKind, OpLine, Phase, Quantiles};
+use quorumeter_record::{FanOutSummary, LoopKind, OpLine, Phase, Quantiles};
 
 use super::*;
 use crate::fixture::{generator_line, op_info, op_line, streams, summary, watch_line};
@@ -127,6 +127,8 @@ fn a_metric_must_exist_for_the_workload() {
         "watchers.lost == 0",
         "watchers.watch_delivery.response.p99 < 50ms",
         "watchers.after_ack.p50 < 1ms",
+        "watchers.fan_out.last.p99 < 20ms",
+        "watchers.incomplete == 0",
     ] {
         assert_eq!(check(text), Ok(()), "{text}");
     }
@@ -138,6 +140,8 @@ fn a_metric_must_exist_for_the_workload() {
         ("app.raed.rate > 1/s", "the ops of stream app are read, write; did you mean `app.read.rate`?"),
         ("app.lost == 0", "stream app has no watches"),
         ("app.after_ack.p50 < 1ms", "stream app has no watches"),
+        ("app.fan_out.last.p50 < 1ms", "stream app has no watches"),
+        ("app.unknown_writes == 0", "stream app has no watches"),
     ] {
         let error = check(text).expect_err(text).to_string();
         assert!(error.contains(says), "{text}: {error}");
@@ -161,8 +165,8 @@ fn known_metrics_can_all_be_parsed() {
     for metric in &known {
         assert_eq!(&Metric::parse(metric).unwrap().to_string(), metric);
     }
-    // 4 ops of 4 × 9 times and 6 counts; 2 streams of 6 counts; 8 counts and 9 times of watches; total; lag.
-    assert_eq!(known.len(), 4 * (36 + 6) + 2 * 6 + (8 + 9) + 6 + 9);
+    // 4 ops of 4 × 9 times and 6 counts; 2 streams of 6 counts; 12 counts and 4 × 9 times of watches; total; lag.
+    assert_eq!(known.len(), 4 * (36 + 6) + 2 * 6 + (12 + 4 * 9) + 6 + 9);
 }
 
 /// The summary has, for app.read: p50 500 µs, p99 2 ms, rate 500/s, 10,000 ok; per stream 1,000/s and 20,000.
@@ -194,6 +198,11 @@ fn gates_hold_or_not() {
         ("generator.lag.p99 <= 80us", Passed),
         ("watchers.lost == 0", Passed),
         ("watchers.events > 10_000", Failed),
+        ("watchers.of_unknown == 6", Passed),
+        ("watchers.fan_out.last.p99 < 2ms", Failed),
+        ("watchers.complete >= 4_990", Passed),
+        ("watchers.incomplete == 0", Failed),
+        ("watchers.unknown_writes < 3", Failed),
         ("watchers.after_ack.min < -49us", Passed),
         ("watchers.watch_delivery.response.p99 < 50ms", Passed),
     ] {
@@ -236,6 +245,7 @@ fn a_gate_over_no_data_is_never_passed() {
     nothing.ops.get_mut("app.write").unwrap().response_ns.p99 = None;
     nothing.ops.get_mut("app.write").unwrap().response_ns.count = 999;
     nothing.watches.get_mut("watchers").unwrap().events = 0;
+    nothing.watches.get_mut("watchers").unwrap().fan_out = FanOutSummary::default();
     for (text, says) in [
         ("app.read.response.p99 < 10ms", "there are no samples"),
         ("app.write.response.p99 < 10ms", "999 samples are too few, p99 needs 1000: measure longer"),
@@ -243,6 +253,9 @@ fn a_gate_over_no_data_is_never_passed() {
         ("app.read.failed <= 1%", "no operation ended"),
         ("app.read.rate < 10/s", "no operation ended"),
         ("watchers.lost == 0", "no watch event was due"),
+        ("watchers.fan_out.last.p99 < 1s", "no write reached every watcher of its node"),
+        ("watchers.incomplete == 0", "no write to a watched node ended"),
+        ("other.fan_out.last.p99 < 1s", "the run has nothing of that name"),
         ("other.read.rate < 10/s", "no operation ended"),
         ("other.read.response.p99 < 10ms", "the run has nothing of that name"),
         ("other.lost == 0", "the run has nothing of that name"),
@@ -329,6 +342,7 @@ fn interval() -> Vec<IntervalLine> {
     let mut watch = watch_line(3, Phase::Measure, "watchers");
     watch.events = 7;
     watch.after_ack_ns = quantiles(-3_000);
+    watch.fan_out = FanOutSummary { complete: 5, last_ns: quantiles(6_000_000), ..FanOutSummary::default() };
     vec![
         IntervalLine::Op(warmup),
         IntervalLine::Op(read),
@@ -363,6 +377,11 @@ fn an_interval_tells_what_it_can() {
         ("generator.lag.p99 < 1ms", Some(true)),
         ("watchers.events == 7", Some(true)),
         ("watchers.after_ack.p99 < 0ns", Some(true)),
+        ("watchers.fan_out.last.p99 < 6ms", Some(false)),
+        ("watchers.fan_out.last.p99 <= 6ms", Some(true)),
+        ("watchers.fan_out.first.p99 < 6ms", None), // no samples
+        ("watchers.complete == 5", Some(true)),
+        ("watchers.unknown_writes == 0", Some(true)),
         ("other.read.rate > 1/s", None),
         ("other.read.ok == 0", None),
     ] {
@@ -383,15 +402,22 @@ fn a_lower_bound_stops_a_run_only_where_it_is_beyond_doubt() {
 
 #[test]
 fn what_is_known_at_the_end_only_cannot_stop_a_run() {
-    for (text, says) in
-        [("app.read.ok_response.p99 < 1ms", "use `response`"), ("watchers.lost == 0", "make it a gate")]
-    {
+    for (text, says) in [
+        ("app.read.ok_response.p99 < 1ms", "use `response`"),
+        ("watchers.lost == 0", "make it a gate"),
+        ("watchers.incomplete == 0", "make it a gate"),
+    ] {
         let error = Gate::parse(text).unwrap().check_interval().expect_err(text).to_string();
         assert!(error.contains(says), "{error}");
     }
-    for text in
-        ["app.read.response.p99 < 1ms", "app.rate > 1/s", "generator.lag.p99 < 1ms", "watchers.merged == 0"]
-    {
+    for text in [
+        "app.read.response.p99 < 1ms",
+        "app.rate > 1/s",
+        "generator.lag.p99 < 1ms",
+        "watchers.merged == 0",
+        "watchers.fan_out.last.p99 < 20ms",
+        "watchers.unknown_writes == 0",
+    ] {
         assert_eq!(Gate::parse(text).unwrap().check_interval(), Ok(()), "{text}");
     }
 }

@@ -65,7 +65,7 @@ fn the_text_says_everything() {
         "app.read: NoNode 1,234",
         "watchers: persistent watches, 2 on each of 10 paths: 10,000 events",
         "min -50.0 µs, p50 500 µs, p99 2.00 ms, max 4.00 ms (negative: before it)",
-        "every watcher was told of 4,990 writes, not every one of 10 more; from a write's intended time on: \
+        "every watcher was told of 4,990 writes, not every one of 10 more; 3 of unknown outcome besides; from a write's intended time on: \
          first p50 500 µs, p90 1.00 ms, p99 2.00 ms, max 4.00 ms; median p50 500 µs, p90 1.00 ms, \
          p99 2.00 ms, max 4.00 ms; \
          last p50 500 µs, p90 1.00 ms, p99 2.00 ms, max 4.00 ms",

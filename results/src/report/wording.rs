@@ -116,9 +116,8 @@ fn stream(info: &StreamInfo, summary: &Summary) -> String {
     match info.loop_kind {
         LoopKind::Watch => match &info.watch {
             Some(watch) => format!(
-                "{name}: {}{} watches, {} on each of {}, {sessions}, policy {policy}",
-                watch.kind,
-                if watch.on == "data" { String::new() } else { format!(" {}", watch.on) },
+                "{name}: {} watches, {} on each of {}, {sessions}, policy {policy}",
+                watches_of(&watch.kind, &watch.on),
                 watch.watchers,
                 counted(watch.paths, "path")
             ),
@@ -270,6 +269,7 @@ fn watches(summary: &Summary) -> impl Iterator<Item = Fact> {
         let counts = [
             ("matched to their write", watch.matched),
             ("unmatched", watch.unmatched),
+            ("of writes of unknown outcome", watch.of_unknown),
             ("merged", watch.merged),
             ("lost", watch.lost),
             ("duplicate", watch.duplicate),
@@ -279,7 +279,7 @@ fn watches(summary: &Summary) -> impl Iterator<Item = Fact> {
         let counts: Vec<String> = counts.iter().map(|(what, n)| format!("{} {what}", count(*n))).collect();
         let events = format!(
             "{name}: {} watches, {} on each of {}: {}: {}",
-            watch.kind,
+            watches_of(&watch.kind, &watch.on),
             watch.watchers,
             counted(watch.paths, "path"),
             counted(watch.events, "event"),
@@ -296,17 +296,25 @@ fn watches(summary: &Summary) -> impl Iterator<Item = Fact> {
     })
 }
 
+/// What kind of watches, on what.
+fn watches_of(kind: &str, on: &str) -> String {
+    if on == "data" { kind.to_owned() } else { format!("{kind} {on}") }
+}
+
 /// How a write reached the watchers of its node, rank by rank.
 fn fan_out(watch: &WatchSummary) -> Option<Fact> {
     let fan_out = &watch.fan_out;
-    if fan_out.complete + fan_out.incomplete == 0 {
+    if fan_out.complete + fan_out.incomplete + fan_out.unknown_writes == 0 {
         return None;
     }
-    let told = format!(
+    let mut told = format!(
         "every watcher was told of {}, not every one of {} more",
         counted(fan_out.complete, "write"),
         count(fan_out.incomplete)
     );
+    if fan_out.unknown_writes > 0 {
+        told += &format!("; {} of unknown outcome besides", count(fan_out.unknown_writes));
+    }
     if fan_out.complete == 0 {
         return Some(("", told));
     }
@@ -318,7 +326,7 @@ fn fan_out(watch: &WatchSummary) -> Option<Fact> {
 
 /// Where the writers' own latency stands, which the watchers may have made worse.
 fn writers(summary: &Summary) -> Option<Fact> {
-    let changes = |op: &str| matches!(op, "write" | "write_cas") || op.starts_with("multi(");
+    let changes = |op: &str| matches!(op, "write" | "write_cas" | "create_child") || op.starts_with("multi(");
     let keys: Vec<&str> = summary
         .ops
         .keys()

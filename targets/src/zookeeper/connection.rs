@@ -18,14 +18,14 @@ use quorumeter_zk::multi::MultiOp;
 use quorumeter_zk::op::xid;
 use quorumeter_zk::reply::ReplyHeader;
 use quorumeter_zk::request::Request;
-use quorumeter_zk::{ErrorCode, OpCode};
+use quorumeter_zk::{ErrorCode, OpCode, path};
 
 pub use self::templates::Templates;
 
 use self::replies::{data_version, is_write, protocol, read_record, shape};
 use super::outcome;
 use crate::clock::Clock;
-use crate::operation::{Created, Operation, Value};
+use crate::operation::{Change, Created, Operation, Value};
 use crate::session::{Completion, Connection, ConnectionError, Identity, Outcome, Sink, WatchEvent};
 use crate::socket::Socket;
 use crate::stream::Stream;
@@ -321,10 +321,8 @@ impl<T: Copy> ZooKeeperConnection<T> {
                     sink.gone(numbers[0] as u32, numbers[1] as u32, received_ns);
                     return Ok(());
                 }
-                let key = self.templates.node.parse(&event.path, &mut numbers).map(|()| numbers[1] as u32);
                 sink.event(WatchEvent {
-                    key,
-                    data_changed: event.kind == EventType::NODE_DATA_CHANGED,
+                    changed: changed(&self.templates, &event),
                     zxid: (header.zxid > 0).then_some(header.zxid),
                     received_ns,
                 });
@@ -350,6 +348,10 @@ impl<T: Copy> Connection<T> for ZooKeeperConnection<T> {
         let out = &mut self.output;
         let node = |key: u32| [u64::from(templates.dataset.parent_of(key)), u64::from(key)];
         let own = |serial: u32| [u64::from(self.session), u64::from(serial)];
+        let child = |key: u32, serial: u32| {
+            let ([parent, key], [session, serial]) = (node(key), own(serial));
+            [parent, key, session, serial]
+        };
         let mut replies = 1;
         let mut goes_on = false;
         match op {
@@ -359,7 +361,9 @@ impl<T: Copy> Connection<T> for ZooKeeperConnection<T> {
                 templates.read.write(out, xid::next(first_xid), &node(key));
                 replies = 2;
             }
-            Operation::Exists { key } => templates.exists.write(out, first_xid, &node(key)),
+            Operation::Exists { key } | Operation::ChildrenVersion { key } => {
+                templates.exists.write(out, first_xid, &node(key));
+            }
             Operation::List { key } => templates.list.write(out, first_xid, &node(key)[..1]),
             Operation::Write { key, value } => {
                 templates.write.write(out, first_xid, &node(key), piece(&self.values, value));
@@ -376,6 +380,13 @@ impl<T: Copy> Connection<T> for ZooKeeperConnection<T> {
             }
             Operation::CreateEphemeral { serial, value } => {
                 templates.create_ephemeral.write(out, first_xid, &own(serial), piece(&self.values, value));
+            }
+            Operation::CreateChild { key, serial, value } => {
+                let numbers = child(key, serial);
+                templates.create_child.write(out, first_xid, &numbers, piece(&self.values, value));
+            }
+            Operation::Delete { node: Created::Child { key, serial } } => {
+                templates.delete_child.write(out, first_xid, &child(key, serial));
             }
             Operation::Delete { node: Created::Plain(serial) } => {
                 templates.delete.write(out, first_xid, &own(serial));
@@ -413,6 +424,19 @@ impl<T: Copy> Connection<T> for ZooKeeperConnection<T> {
             Operation::WatchAlways { key } => {
                 templates.watch_always.write(out, first_xid, &node(key));
                 templates.read.write(out, xid::next(first_xid), &node(key));
+                replies = 2;
+            }
+            Operation::WatchChildrenOnce { key } => {
+                templates.list_node_and_watch.write(out, first_xid, &node(key));
+            }
+            Operation::WatchChildrenAlways { key } => {
+                templates.watch_always.write(out, first_xid, &node(key));
+                templates.exists.write(out, xid::next(first_xid), &node(key));
+                replies = 2;
+            }
+            Operation::WatchChildrenBelow { key } => {
+                templates.watch_node_below.write(out, first_xid, &node(key));
+                templates.exists.write(out, xid::next(first_xid), &node(key));
                 replies = 2;
             }
         }
@@ -552,6 +576,20 @@ impl<T: Copy> Connection<T> for ZooKeeperConnection<T> {
     fn socket(&self) -> Rc<Socket> {
         Rc::clone(&self.socket)
     }
+}
+
+/// Which node of the dataset an event is about, and what of it has changed. A child that came or went is told by its
+/// own path to recursive watches, by its parent's to others.
+fn changed(templates: &Templates, event: &WatchedEvent<'_>) -> Option<(u32, Change)> {
+    let (path, change) = match event.kind {
+        EventType::NODE_DATA_CHANGED => (&*event.path, Change::Data),
+        EventType::NODE_CHILDREN_CHANGED => (&*event.path, Change::Children),
+        EventType::NODE_CREATED | EventType::NODE_DELETED => (path::parent(&event.path)?, Change::Children),
+        _ => return None,
+    };
+    let mut numbers = [0; 2];
+    templates.node.parse(path, &mut numbers)?;
+    Some((numbers[1] as u32, change))
 }
 
 #[inline]

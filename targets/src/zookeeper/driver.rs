@@ -114,6 +114,7 @@ impl Driver for ZooKeeper {
             | OpKind::Create
             | OpKind::CreateSequential
             | OpKind::CreateEphemeral
+            | OpKind::CreateChild
             | OpKind::Delete
             | OpKind::Multi(_) => "linearizable",
         }
@@ -131,12 +132,20 @@ impl Driver for ZooKeeper {
 /// server knows the requests; 3.4 is the oldest of which this tool knows anything.
 impl ZooKeeper {
     /// The watches: name, requests, and since when there are such. They are set, not drawn from a mix.
-    pub const WATCHES: [(&str, &str, &str); 4] = [
+    pub const WATCHES: [(&str, &str, &str); 7] = [
         ("one-shot", "getData with a watch", "3.4"),
         ("one-shot on exists", "exists with a watch", "3.4"),
+        ("one-shot on children", "getChildren2 with a watch", "3.4"),
         ("persistent", "addWatch, getData", "3.6"),
+        ("persistent on children", "addWatch, exists", "3.6"),
         ("recursive", "addWatch, getData of each child", "3.6"),
+        ("recursive on children", "addWatch, exists", "3.6"),
     ];
+
+    /// The version since which servers know watches of this name, one of [`ZooKeeper::WATCHES`].
+    pub fn watches_since(name: &str) -> Option<&'static str> {
+        Self::WATCHES.iter().find(|(known, ..)| *known == name).map(|(_, _, since)| *since)
+    }
 
     /// The requests of an op.
     pub fn requests(kind: OpKind) -> &'static str {
@@ -150,6 +159,7 @@ impl ZooKeeper {
             OpKind::Create => "create",
             OpKind::CreateSequential => "create, sequential",
             OpKind::CreateEphemeral => "create, ephemeral",
+            OpKind::CreateChild => "create, below a node of the dataset",
             OpKind::Delete => "delete, any version",
             OpKind::Multi(_) => "multi of n setData",
             OpKind::Sync => "sync",

@@ -3,6 +3,8 @@
 //! ```text
 //! <root>/lock                                        ephemeral; held while the run lives
 //! <root>/data/<parent, 6 digits>/<node, 8 digits>    the dataset
+//! <root>/data/…/<node>/<stream's number, 3 digits>-<session>-<n>
+//!                                                    created by `create_child`  (6 and 10 digits)
 //! <root>/streams/<stream>/<session, 6 digits>/c<n>   created by `create`        (10 digits)
 //! <root>/streams/<stream>/<session, 6 digits>/e<n>   created by `create_ephemeral`
 //! <root>/streams/<stream>/seq/n-<server's number>    created by `create_sequential`
@@ -103,6 +105,12 @@ impl Layout {
         PathPattern::below(&self.stream(stream), "/{6}/e{10}")
     }
 
+    /// Paths of children of the dataset's nodes that a stream's sessions create: four fields, those of the node, the
+    /// session's number and its own count.
+    pub fn child_pattern(&self, stream: usize) -> PathPattern {
+        PathPattern::below(&self.data(), &format!("/{{6}}/{{8}}/{stream:03}-{{6}}-{{10}}"))
+    }
+
     /// The parent of a stream's sequential nodes.
     pub fn sequential_parent(&self, stream: usize) -> String {
         format!("{}/seq", self.stream(stream))
@@ -132,6 +140,10 @@ mod tests {
             assert_eq!(
                 layout.ephemeral_pattern(0).path(&[2, 3]),
                 format!("{root}/streams/s/000002/e0000000003")
+            );
+            assert_eq!(
+                layout.child_pattern(7).path(&[1, 12, 2, 3]),
+                format!("{root}/data/000001/00000012/007-000002-0000000003")
             );
             assert_eq!(layout.sequential_pattern(0).path(&[4]), format!("{root}/streams/s/seq/n-0000000004"));
         }

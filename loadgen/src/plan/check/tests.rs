@@ -146,12 +146,12 @@ fn watchers_need_writers_and_sessions() {
         w.streams[1].watch(),
         Some(Watch { kind: WatchKind::OneShot, on: WatchOn::Data, watchers: 2, paths: 10 })
     );
-    assert_eq!(w.watched_nodes(), 10);
+    assert_eq!(w.watched_nodes(Change::Data), 10);
     // 100 nodes with 30 a parent: the last of the four parents has ten.
     let parents = |paths: &str| {
         let text = watchers(&format!("kind = \"recursive\"{paths}"));
         workload(&text, &["dataset.children_per_parent=30"])
-            .map(|w| (w.streams[1].watch(), w.watched_nodes()))
+            .map(|w| (w.streams[1].watch(), w.watched_nodes(Change::Data)))
     };
     for (paths, number, nodes) in [("", 4, 100), (", paths = 4", 4, 100), (", paths = 3", 3, 90)] {
         let watch = Watch { kind: WatchKind::Recursive, on: WatchOn::Data, watchers: 1, paths: number };
@@ -167,6 +167,7 @@ fn watchers_need_writers_and_sessions() {
         ("kind = \"persistent\", watchers = 3", "watchers = 3"),
         ("kind = \"persistent\", on = \"exists\"", "not by exists"),
         ("kind = \"persistent\", paths = 101", "paths = 101"),
+        ("kind = \"persistent\", on = \"children\"", "no stream creates or deletes children"),
         ("watchers = 1", "\"kind\" is missing"),
     ] {
         let error = workload(&watchers(kind), &[]).unwrap_err();
@@ -174,6 +175,34 @@ fn watchers_need_writers_and_sessions() {
     }
     let nobody_writes = watchers("kind = \"persistent\"").replace(", write = 10", "");
     assert!(workload(&nobody_writes, &[]).unwrap_err().message.contains("no stream writes"));
+}
+
+/// Watched for their children, nodes are folders: each is a path of its own, whatever the kind.
+#[test]
+fn watchers_of_children_need_somebody_who_creates_them() {
+    let children = |kind: &str| {
+        let writers = BASE.replace("read = 90, write = 10", "create_child = 2, delete = 1");
+        format!(
+            "{writers}\n[[stream]]\nname = \"w\"\nsessions = 2\nwatch = {{ kind = {kind}, on = \"children\" }}\n"
+        )
+    };
+    for (kind, name) in [
+        ("\"one-shot\"", "one-shot on children"),
+        ("\"persistent\"", "persistent on children"),
+        ("\"recursive\", paths = 100", "recursive on children"),
+    ] {
+        let w = workload(&children(kind), &[]).unwrap();
+        assert_eq!(w.streams[1].watch().unwrap().name(), name);
+        assert_eq!((w.watched_nodes(Change::Children), w.watched_nodes(Change::Data)), (100, 0));
+        assert!(w.streams[0].changes(Change::Children) && !w.streams[0].changes(Change::Data));
+    }
+    let nobody_creates = children("\"recursive\"").replace("create_child", "create");
+    let error = workload(&nobody_creates, &[]).unwrap_err();
+    assert!(error.help.unwrap().contains("create_child"));
+    let nobody_writes = children("\"one-shot\"").replace("on = \"children\"", "on = \"data\"");
+    assert!(workload(&nobody_writes, &[]).unwrap_err().message.contains("no stream writes"));
+    let too_many = children("\"persistent\", paths = 101");
+    assert!(workload(&too_many, &[]).unwrap_err().message.contains("paths = 101"));
 }
 
 #[test]

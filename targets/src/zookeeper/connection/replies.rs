@@ -20,12 +20,17 @@ pub(super) fn is_write(op: Operation) -> bool {
         | Operation::WatchExists { .. }
         | Operation::WatchAlways { .. }
         | Operation::WatchBelow { .. }
-        | Operation::WatchEphemeral { .. } => false,
+        | Operation::WatchEphemeral { .. }
+        | Operation::WatchChildrenOnce { .. }
+        | Operation::WatchChildrenAlways { .. }
+        | Operation::WatchChildrenBelow { .. }
+        | Operation::ChildrenVersion { .. } => false,
         Operation::Write { .. }
         | Operation::WriteCas { .. }
         | Operation::Create { .. }
         | Operation::CreateSequential { .. }
         | Operation::CreateEphemeral { .. }
+        | Operation::CreateChild { .. }
         | Operation::Delete { .. }
         | Operation::Multi { .. }
         | Operation::Close => true,
@@ -64,11 +69,23 @@ pub(super) fn read_record(
             completion.value_bytes = Some(value.len);
         }
         Operation::List { .. } => {
-            if record.len() < 4 + Stat::LEN {
-                return Err(shape("getChildren2"));
-            }
+            list_stat(record).ok_or_else(|| shape("getChildren2"))?;
         }
-        Operation::Create { value, .. } | Operation::CreateEphemeral { value, .. } => {
+        Operation::WatchChildrenOnce { .. } => {
+            let stat = list_stat(record).ok_or_else(|| shape("getChildren2"))?;
+            completion.version = Stat::peek_cversion(stat).unwrap_or(-1);
+        }
+        Operation::WatchChildrenAlways { .. }
+        | Operation::WatchChildrenBelow { .. }
+        | Operation::ChildrenVersion { .. } => {
+            if record.len() != Stat::LEN {
+                return Err(shape("exists"));
+            }
+            completion.version = Stat::peek_cversion(record).unwrap_or(-1);
+        }
+        Operation::Create { value, .. }
+        | Operation::CreateEphemeral { value, .. }
+        | Operation::CreateChild { value, .. } => {
             string(record).ok_or_else(|| shape("create"))?;
             completion.value_bytes = Some(value.len);
         }
@@ -116,6 +133,11 @@ fn data_and_stat(record: &[u8]) -> Option<(usize, usize)> {
 pub(super) fn data_version(record: &[u8]) -> Option<i32> {
     let (_, stat) = data_and_stat(record)?;
     Stat::peek_version(&record[stat..])
+}
+
+/// The stat at the end of a record of getChildren2, behind the list.
+fn list_stat(record: &[u8]) -> Option<&[u8]> {
+    (record.len() >= 4 + Stat::LEN).then(|| &record[record.len() - Stat::LEN..])
 }
 
 /// The bytes of a record that is one string.

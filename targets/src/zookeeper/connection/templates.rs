@@ -18,6 +18,8 @@ pub struct Templates {
     pub(super) watch_ephemeral: Template,
     pub(super) watch_always: Template,
     pub(super) watch_below: Template,
+    pub(super) watch_node_below: Template,
+    pub(super) list_node_and_watch: Template,
     pub(super) exists: Template,
     pub(super) list: Template,
     pub(super) write: DataTemplate,
@@ -25,9 +27,11 @@ pub struct Templates {
     pub(super) create: DataTemplate,
     pub(super) create_ephemeral: DataTemplate,
     pub(super) create_sequential: DataTemplate,
+    pub(super) create_child: DataTemplate,
     pub(super) delete: Template,
     pub(super) delete_ephemeral: Template,
     pub(super) delete_sequential: Template,
+    pub(super) delete_child: Template,
 }
 
 impl Templates {
@@ -37,6 +41,7 @@ impl Templates {
         let parent = layout.parent_pattern();
         let created = layout.created_pattern(stream);
         let ephemeral = layout.ephemeral_pattern(stream);
+        let child = layout.child_pattern(stream);
         let sequential = layout.sequential_pattern(stream);
         let sequential_stem = PathPattern::below(&layout.sequential_parent(stream), "/n-");
         let create = |path, flags| DataTemplate::create(OpCode::CREATE, path, acl, flags);
@@ -48,6 +53,8 @@ impl Templates {
             watch_ephemeral: Template::flagged(OpCode::EXISTS, &ephemeral, true),
             watch_always: Template::numbered(OpCode::ADD_WATCH, &node, watch_mode::PERSISTENT),
             watch_below: Template::numbered(OpCode::ADD_WATCH, &parent, watch_mode::PERSISTENT_RECURSIVE),
+            watch_node_below: Template::numbered(OpCode::ADD_WATCH, &node, watch_mode::PERSISTENT_RECURSIVE),
+            list_node_and_watch: Template::flagged(OpCode::GET_CHILDREN2, &node, true),
             exists: Template::flagged(OpCode::EXISTS, &node, false),
             list: Template::flagged(OpCode::GET_CHILDREN2, &parent, false),
             write: DataTemplate::set_data(&node),
@@ -55,9 +62,11 @@ impl Templates {
             create: create(&created, create_mode::PERSISTENT),
             create_ephemeral: create(&ephemeral, create_mode::EPHEMERAL),
             create_sequential: create(&sequential_stem, create_mode::PERSISTENT_SEQUENTIAL),
+            create_child: create(&child, create_mode::PERSISTENT),
             delete: Template::numbered(OpCode::DELETE, &created, -1),
             delete_ephemeral: Template::numbered(OpCode::DELETE, &ephemeral, -1),
             delete_sequential: Template::numbered(OpCode::DELETE, &sequential, -1),
+            delete_child: Template::numbered(OpCode::DELETE, &child, -1),
             node,
             ephemeral,
         }
