@@ -1,6 +1,7 @@
 //! The command line of Quorumeter: one file per command. Arguments in, presentation out; the work is done in the
 //! rooms below.
 
+mod calibrate;
 mod clean;
 mod diagnose;
 mod ensemble;
@@ -34,6 +35,8 @@ enum Command {
     Report(report::Args),
     /// Start ensembles to measure.
     Ensemble(ensemble::Args),
+    /// Measure what this machine's generator can do, against a server that does nothing.
+    Calibrate(calibrate::Args),
     /// Remove what killed runs left behind at a target.
     Clean(clean::Args),
     /// Show what each kind of system can do, and what every op means there.
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Report(args) => report::run(&args),
         Command::Ensemble(args) => ensemble::run(args),
+        Command::Calibrate(args) => calibrate::run(args),
         Command::Clean(args) => clean::run(&args),
         Command::Targets(args) => targets::run(&args),
         Command::Schema => schema::run(),

@@ -1,4 +1,6 @@
-//! What several benchmarks need: a client that costs as little as one can, and the name of the machine.
+//! What several benchmarks need: a client that costs as little as one can, the engine, and the name of the machine.
+
+pub mod engine;
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -32,9 +34,7 @@ impl BareClients {
         let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let mut connected = Vec::new();
         for i in 0..connections {
-            let mut stream = TcpStream::connect(server)?;
-            stream.set_nodelay(true)?;
-            shake_hands(&mut stream)?;
+            let stream = connect(server)?;
             stream.set_nonblocking(true)?;
             epoll::add(&poll, stream.as_fd(), epoll::EventData::new_u64(i.into()), epoll::EventFlags::IN)?;
             connected.push(stream);
@@ -86,7 +86,10 @@ impl BareClients {
     }
 }
 
-fn shake_hands(stream: &mut TcpStream) -> io::Result<()> {
+/// A connection that blocks, with a session of its own.
+pub fn connect(server: SocketAddr) -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect(server)?;
+    stream.set_nodelay(true)?;
     let mut bytes = Vec::new();
     ConnectRequest {
         protocol_version: 0,
@@ -98,5 +101,18 @@ fn shake_hands(stream: &mut TcpStream) -> io::Result<()> {
     }
     .encode_frame(&mut bytes);
     stream.write_all(&bytes)?;
-    stream.read_exact(&mut [0; 41])
+    stream.read_exact(&mut [0; 41])?;
+    Ok(stream)
+}
+
+/// Reads one frame, and leaves its body in `body`.
+pub fn read_frame(stream: &mut TcpStream, body: &mut Vec<u8>) -> io::Result<()> {
+    let mut prefix = [0; frame::PREFIX_LEN];
+    stream.read_exact(&mut prefix)?;
+    let length = u32::from_be_bytes(prefix) as usize;
+    if length > frame::DEFAULT_MAX_FRAME {
+        return Err(io::Error::other(format!("a frame announces {length} bytes")));
+    }
+    body.resize(length, 0);
+    stream.read_exact(body)
 }

@@ -21,6 +21,7 @@ pub fn environment() -> Environment {
         cgroup_memory_bytes: cgroup("memory.max").and_then(|text| text.parse().ok()),
         clock_source: line("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
         load_average: line("/proc/loadavg").and_then(|text| parse_load(&text)),
+        ..Environment::default()
     }
 }
 

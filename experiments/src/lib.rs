@@ -3,6 +3,8 @@
 //! | module | what it knows |
 //! |---|---|
 //! | [`run`] | one run: phases, clean-up, record |
+//! | [`calibrate`] | what this machine's generator can do: many short runs |
+//! | [`calibration`] | keeping that, and finding it again |
 //! | [`ensembles`] | starting the ensemble that a run asks for |
 //! | [`observe`] | what a run tells while it goes |
 //! | [`environment`] | the machine of the load generator |
@@ -10,6 +12,8 @@
 //! | `members` | samples of the members |
 //! | `secrets` | what is kept out of the record |
 
+pub mod calibrate;
+pub mod calibration;
 pub mod ensembles;
 pub mod environment;
 mod members;
@@ -19,6 +23,7 @@ pub mod run;
 mod secrets;
 pub mod signals;
 
+pub use calibrate::{CalibrateError, CalibrateOptions, calibrate};
 pub use ensembles::{EnsembleKind, EnsembleSpec};
 pub use observe::{Numbers, Observer};
 pub use run::{Failure, Finished, RunError, RunOptions, TargetSpec, run};

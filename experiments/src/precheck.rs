@@ -41,13 +41,16 @@ pub(crate) fn on_this_machine(members: &[Member]) -> bool {
 pub(crate) fn workers(workload: &Workload, on_this_machine: bool) -> usize {
     let sessions: u32 = workload.streams.iter().map(|s| s.sessions).sum();
     let wanted = match workload.file.engine.workers {
-        0 => {
-            let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-            if on_this_machine { (cores / 2).max(1) } else { cores }
-        }
-        n => n as usize,
+        0 => default_workers(on_this_machine),
+        n => n,
     };
-    wanted.min(sessions as usize)
+    wanted.min(sessions) as usize
+}
+
+/// How many there are when nobody says.
+pub(crate) fn default_workers(on_this_machine: bool) -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
+    if on_this_machine { (cores / 2).max(1) } else { cores }
 }
 
 /// A member number that a stream asks for and the target has not.

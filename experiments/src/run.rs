@@ -21,6 +21,7 @@ use tokio::runtime::{Builder, LocalOptions};
 
 use self::control::{Brake, Control};
 pub use self::error::RunError;
+use crate::calibration;
 use crate::ensembles::{self, EnsembleSpec};
 use crate::environment;
 use crate::observe::Observer;
@@ -103,6 +104,8 @@ pub fn run(options: RunOptions, observer: &mut dyn Observer) -> Result<Finished,
     let clock = Clock::start();
     let wall_start = environment::wall_start();
     let run_id = run_id(&wall_start.rfc3339, wall_start.unix_ns);
+    let mut environment = environment::environment();
+    calibration::annotate(&mut environment);
     let dir = options.out.clone().unwrap_or_else(|| Path::new("runs").join(&run_id));
     let manifest = Manifest {
         schema: Manifest::SCHEMA.to_owned(),
@@ -122,7 +125,7 @@ pub fn run(options: RunOptions, observer: &mut dyn Observer) -> Result<Finished,
         gates: gates.iter().map(|g| g.text().to_owned()).collect(),
         aborts: aborts.iter().map(|g| g.text().to_owned()).collect(),
         target: None,
-        environment: environment::environment(),
+        environment,
     };
     let settings = match &options.target {
         TargetSpec::Url(_) => BTreeMap::new(),

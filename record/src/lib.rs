@@ -14,6 +14,7 @@
 //! manifest alone. [`RecordWriter`] flushes after every interval, so a crash loses at most one;
 //! [`RecordReader`] reads a record of any age that it knows, whole or cut short.
 
+mod calibration;
 mod event;
 pub mod hlog;
 mod interval;
@@ -27,6 +28,9 @@ pub mod stage;
 mod summary;
 mod writer;
 
+pub use calibration::{
+    Calibration, CalibrationNote, DepthCost, MachineIdentity, RateLimit, RateTrial, TimerLag,
+};
 pub use event::{Event, EventKind, Phase, SessionChange, StopReason};
 pub use interval::{
     FanOutSummary, GeneratorLine, IntervalLine, KeysLine, OpLine, OpPhase, SessionsLine, StreamCounts,

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::CalibrationNote;
+
 /// The manifest of a run. Written when the record is made, and again when the target is known.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Manifest {
@@ -225,4 +227,10 @@ pub struct Environment {
     pub clock_source: Option<String>,
     /// Load average over 1, 5 and 15 minutes at the start.
     pub load_average: Option<[f64; 3]>,
+    /// What this machine's generator can do, when this version of the tool has calibrated it; absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<CalibrationNote>,
+    /// Why the calibration that there is does not count, in words; absent when it does, and when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration_unused: Option<String>,
 }

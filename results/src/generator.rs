@@ -6,9 +6,9 @@ use crate::figures::{counted, duration, percent};
 use crate::tally::GeneratorTally;
 
 /// Lag that is never held against the generator.
-const LAG_LIMIT_NS: i64 = 1_000_000;
+pub(crate) const LAG_LIMIT_NS: i64 = 1_000_000;
 /// A worker above this share of its core is a limit.
-const CORE_LIMIT: f64 = 0.9;
+pub(crate) const CORE_LIMIT: f64 = 0.9;
 
 /// Judges the generator: `limited` when its schedule lag p99 is above 1 ms and above 10 % of the response time's
 /// median over all open-loop ops, or when a worker used more than 90 % of its core.

@@ -9,11 +9,13 @@
 //! | (root) [`analyse`] | a [`RecordReader`](quorumeter_record::RecordReader), one streaming pass per file | [`Analysis`]: summary, series, sessions |
 //! | [`gates`] | `app.read.response.p99 < 10ms` and a summary, or the lines of one interval | whether it holds |
 //! | [`report`] | an [`Analysis`] | text, JSON, CSV, Markdown |
+//! | [`calibration`] | summaries of the steps of a calibration | what the generator can do, and what limits it |
 //! | [`figures`] | numbers | the way people read them: `1.23 ms`, `12,345/s` |
 
 mod accounting;
 mod agreement;
 mod analysis;
+pub mod calibration;
 pub mod figures;
 pub mod gates;
 mod generator;
@@ -30,5 +32,5 @@ mod fixture;
 
 pub use analysis::{Analysis, Point, Window, analyse};
 pub use gates::{Gate, GateError};
-pub use report::{Format, render, render_csv, render_json, render_markdown, render_text};
+pub use report::{Format, render, render_calibration, render_csv, render_json, render_markdown, render_text};
 pub use timeline::{SessionCounts, StopSeen};

@@ -4,6 +4,7 @@ use quorumeter_record::{
     Environment, GeneratorVerdict, LoopKind, Manifest, OpSummary, Quantiles, StopReason, Summary, stage,
 };
 
+use crate::calibration;
 use crate::figures::{count, counted, decimal, duration, span};
 use crate::tally::Tally;
 use crate::timeline::Timeline;
@@ -40,6 +41,7 @@ pub(crate) fn warnings(facts: &Facts<'_>) -> Vec<String> {
             .push("this is a debug build, whose generator is many times slower: use --release".to_owned());
     }
     environment(&facts.manifest.environment, &mut warnings);
+    calibrated(facts, &mut warnings);
     warnings.extend(facts.timeline.warnings.iter().cloned());
     warnings
 }
@@ -275,11 +277,23 @@ fn environment(environment: &Environment, warnings: &mut Vec<String>) {
     }
 }
 
+/// What the machine's calibration says of the run, or why it says nothing.
+fn calibrated(facts: &Facts<'_>, warnings: &mut Vec<String>) {
+    let environment = &facts.manifest.environment;
+    warnings
+        .extend(environment.calibration.as_ref().and_then(|note| calibration::advice(facts.summary, note)));
+    if let Some(why) = &environment.calibration_unused {
+        warnings.push(format!(
+            "the calibration of this machine's generator does not count: {why}; `quorumeter calibrate` makes a new one"
+        ));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fixture;
-    use quorumeter_record::{LittlesLaw, WatchSummary};
+    use quorumeter_record::{CalibrationNote, LittlesLaw, WatchSummary};
 
     fn warned(change: impl FnOnce(&mut Manifest, &mut Summary, &mut Timeline, &mut Tally)) -> Vec<String> {
         let (mut manifest, mut summary) = (fixture::manifest(), fixture::summary());
@@ -303,7 +317,7 @@ mod tests {
     #[test]
     fn each_warning_says_what_would_help() {
         type Change = fn(&mut Manifest, &mut Summary, &mut Timeline, &mut Tally);
-        let cases: [(Change, &str, &str); 15] = [
+        let cases: [(Change, &str, &str); 17] = [
             (|_, _, t, _| t.ended = false, "it reaches to 12.5 s", "run again"),
             (
                 |_, s, _, _| {
@@ -370,6 +384,23 @@ mod tests {
                 |m, _, _, _| m.environment.load_average = Some([3.0, 1.0, 1.0]),
                 "the load average was 3.00 on 4 cores",
                 "quiet",
+            ),
+            (
+                |m, _, _, _| {
+                    m.environment.calibration = Some(CalibrationNote {
+                        calibrated: "2026-11-25T10:19:03.123Z".to_owned(),
+                        workers: 8,
+                        highest_rate: Some(1_000.0),
+                        highest_rate_is_lower_bound: false,
+                    });
+                },
+                "the highest rate of this machine's generator",
+                "share the load between machines",
+            ),
+            (
+                |m, _, _, _| m.environment.calibration_unused = Some("it is of another host".to_owned()),
+                "does not count: it is of another host",
+                "`quorumeter calibrate`",
             ),
             (|_, _, t, _| t.warnings.push("seen while it ran".to_owned()), "seen while it ran", ""),
             (

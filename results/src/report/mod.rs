@@ -1,5 +1,6 @@
 //! Reports, one file per format. All show the same analysis; none computes anything.
 
+mod calibration;
 mod csv;
 mod lives;
 mod markdown;
@@ -12,6 +13,7 @@ use std::str::FromStr;
 
 use crate::Analysis;
 
+pub use calibration::render_calibration;
 pub use csv::render_csv;
 pub use markdown::render_markdown;
 pub use text::render_text;

@@ -7,6 +7,7 @@ use quorumeter_record::{
 
 use super::lives;
 use crate::Analysis;
+use crate::calibration::Comparison;
 use crate::figures::{bytes, count, counted, decimal, duration, percent, rate, span, statistic};
 use crate::timeline::SessionCounts;
 use crate::warnings::CLOSED_LOOP;
@@ -175,6 +176,7 @@ pub(super) fn findings(analysis: &Analysis) -> Vec<Fact> {
     facts.extend(accounting(&summary.accounting).map(|text| ("Accounting", text)));
     facts.extend(littles_law(summary).map(|text| ("Little's law", text)));
     facts.extend(generator(summary).map(|text| ("Generator", text)));
+    facts.extend(calibration(analysis).map(|text| ("Generator", text)));
     facts
 }
 
@@ -418,4 +420,34 @@ fn generator(summary: &Summary) -> [String; 2] {
         percent(generator.busiest_worker)
     );
     [lag, cpu]
+}
+
+/// What the machine's calibration says of a run at this rate.
+fn calibration(analysis: &Analysis) -> Option<String> {
+    let note = analysis.manifest.environment.calibration.as_ref()?;
+    let highest = match note.highest_rate {
+        Some(highest) if note.highest_rate_is_lower_bound => format!("at least {}", rate(highest)),
+        Some(highest) => rate(highest),
+        None => "none held".to_owned(),
+    };
+    let comparison = Comparison::of(&analysis.summary, note);
+    let offered =
+        comparison.offered.map_or(String::new(), |offered| format!("offered {} and ", rate(offered)));
+    let share = comparison.share.map_or(String::new(), |share| format!(", {} of that", percent(share)));
+    Some(format!(
+        "this machine's generator was calibrated at {} with {} and reads: highest rate {highest}; this run {offered}did \
+         {} with {}{share}",
+        minute(&note.calibrated),
+        counted(u64::from(note.workers), "worker"),
+        rate(comparison.done),
+        counted(u64::from(analysis.summary.generator.workers), "worker"),
+    ))
+}
+
+/// A time in RFC 3339, UTC, to the minute: `2026-11-25 10:19 UTC`.
+pub(super) fn minute(rfc3339: &str) -> String {
+    match (rfc3339.get(..10), rfc3339.get(11..16)) {
+        (Some(date), Some(time)) => format!("{date} {time} UTC"),
+        _ => rfc3339.to_owned(),
+    }
 }
