@@ -10,7 +10,7 @@ use quorumeter_ensemble::launch::Launched;
 use quorumeter_ensemble::launch::child::Wrapper;
 use quorumeter_ensemble::launch::zookeeper::{Options, start};
 use quorumeter_record::{EventKind, SessionChange};
-use support::{Measured, QUORUMETER, measure_on, older_zookeeper, quorumeter, real_zookeeper, srvr};
+use support::{Measured, QUORUMETER, measure_on, older_zookeeper, quorumeter, real_zookeeper, srvr, words};
 
 mod support;
 
@@ -159,6 +159,6 @@ fn sessions_are_placed_on_observers_followers_and_the_leader() {
         }
     }
     let report = quorumeter(dir.path(), &["report", measured.folder().to_str().unwrap()]);
-    let report = String::from_utf8_lossy(&report.stdout).into_owned();
+    let report = words(&report.stdout);
     assert!(report.contains("ensemble of 4 members (1 observer)"), "{report}");
 }

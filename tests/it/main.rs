@@ -8,6 +8,7 @@ mod engine;
 mod interrupted;
 mod options;
 mod outcomes;
+mod read_only;
 mod secrets;
 #[path = "../support/mod.rs"]
 mod support;

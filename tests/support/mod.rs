@@ -132,6 +132,11 @@ pub(crate) fn quorumeter(dir: &Path, args: &[&str]) -> Output {
     Command::new(QUORUMETER).args(args).current_dir(dir).output().expect("the binary can be run")
 }
 
+/// What was printed, whatever the lines that it was broken into.
+pub(crate) fn words(printed: &[u8]) -> String {
+    String::from_utf8_lossy(printed).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// A run in this process against a server that is there already.
 pub(crate) struct Measured {
     pub(crate) result: Result<Finished, RunError>,

@@ -135,6 +135,10 @@ impl ScriptedMember {
             Action::EventZxid(zxid) => self.member.event_faults.zxid = zxid,
             Action::DropEvents(count) => self.member.event_faults.to_drop = count,
             Action::DuplicateEvents(count) => self.member.event_faults.to_duplicate = count,
+            Action::ReadOnly(is_read_only) => {
+                self.member.is_read_only = is_read_only;
+                self.break_all = Some(Then::Close);
+            }
             Action::Version(version) => self.member.version = version,
         }
         self.shared.woken.notify_one();
@@ -234,6 +238,9 @@ impl ScriptedMember {
 
     /// The error that an op is answered with instead of being done.
     fn refusal(&mut self, op: OpCode) -> Option<(ErrorCode, Action)> {
+        if self.member.is_read_only && (consumes_zxid(op) || op == OpCode::SYNC) {
+            return Some((ErrorCode::NOT_READ_ONLY, Action::ReadOnly(true)));
+        }
         if let Some(code) = self.refuse_writes
             && consumes_zxid(op)
         {

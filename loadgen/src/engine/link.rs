@@ -437,6 +437,11 @@ impl<D: Driver, P: Part> Dialler<'_, D, P> {
                 0 => String::new(),
                 id => format!("{id:016x}"),
             },
+            read_only: self.identity.read_only
+                && matches!(
+                    change,
+                    SessionChange::Connected | SessionChange::Reattached | SessionChange::Moved
+                ),
             cause,
         };
         shared.recorder.borrow_mut().event(shared.clock.now_ns(), kind);

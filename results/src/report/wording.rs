@@ -340,6 +340,7 @@ fn sessions(stream: &str, counts: &SessionCounts) -> String {
         ("moved to another member", counts.moved),
         ("expired", counts.expired),
         ("failed attempts to connect", counts.connect_failed),
+        ("attached to a read-only member", counts.read_only),
     ]
     .iter()
     .filter(|(what, n)| *n > 0 || matches!(*what, "lost their connection" | "expired"))
