@@ -41,7 +41,7 @@ pub(crate) fn run(args: &Args) -> u8 {
         Ok(runtime) => runtime,
         Err(error) => return diagnose::fail(&error, EXIT_ENVIRONMENT),
     };
-    match runtime.block_on(clean_target(&target, DialSettings { auth })) {
+    match runtime.block_on(clean_target(&target, DialSettings { auth, ..DialSettings::default() })) {
         Ok(cleaned) => tell(&cleaned),
         Err(code) => code,
     }

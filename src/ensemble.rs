@@ -24,10 +24,10 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct UpArgs {
-    /// What to start: embedded:1, zookeeper:N or null:1.
+    /// What to start: embedded:1, zookeeper:N, zookeeper:N+M with M observers, or null:1.
     #[arg(value_name = "KIND:N")]
     ensemble: EnsembleSpec,
-    /// Setting of the servers, as in tickTime=500; repeatable.
+    /// Setting of the servers, as in tickTime=500, or version=3.8 for another release; repeatable.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     server: Vec<(String, String)>,
     /// Folder for the members' data and logs, which stay there; a temporary one when left out.

@@ -26,10 +26,11 @@ pub(crate) struct Args {
     target: Option<String>,
     #[command(flatten)]
     tls: TlsArgs,
-    /// Ensemble to start for the run: embedded:1 (the default), zookeeper:N or null:1.
+    /// Ensemble to start for the run: embedded:1 (the default), zookeeper:N, zookeeper:N+M with M observers, or
+    /// null:1.
     #[arg(long, value_name = "KIND:N")]
     ensemble: Option<EnsembleSpec>,
-    /// Setting of the started ensemble's servers, as in tickTime=500; repeatable.
+    /// Setting of the started ensemble's servers, as in tickTime=500, or version=3.8 for another release; repeatable.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     server: Vec<(String, String)>,
     /// Offered rate of the workload's one stream of ops, as in 20k/s.
@@ -87,7 +88,7 @@ fn try_run(args: Args) -> Result<u8, u8> {
         Some(url) => TargetSpec::Url(args.tls.target(&url)?),
         None if args.tls.is_given() => return Err(TlsArgs::needs_target()),
         None => TargetSpec::Ensemble {
-            spec: args.ensemble.unwrap_or(EnsembleSpec { kind: EnsembleKind::Embedded, members: 1 }),
+            spec: args.ensemble.unwrap_or(EnsembleSpec::new(EnsembleKind::Embedded, 1)),
             settings: args.server.into_iter().collect::<BTreeMap<_, _>>(),
         },
     };

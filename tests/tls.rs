@@ -3,15 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 use std::time::Duration;
 
+use quorumeter_ensemble::launch::Launched;
 use quorumeter_ensemble::launch::child::Wrapper;
 use quorumeter_ensemble::launch::zookeeper::{Options, start};
-use quorumeter_ensemble::launch::{Launched, Member};
 use quorumeter_record::{RecordReader, Summary};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use support::{QUORUMETER, real_zookeeper};
+use support::{QUORUMETER, quorumeter, real_zookeeper};
 
 mod support;
 
@@ -72,16 +71,6 @@ fn zookeeper(dir: &Path, pki: &Pki) -> Launched {
     start(&options).unwrap()
 }
 
-fn secure_port(member: &Member) -> u16 {
-    let settings = std::fs::read_to_string(member.dir.join("zoo.cfg")).unwrap();
-    let port = settings.lines().find_map(|line| line.strip_prefix("secureClientPort="));
-    port.unwrap().parse().unwrap()
-}
-
-fn quorumeter(dir: &Path, args: &[&str]) -> Output {
-    Command::new(QUORUMETER).args(args).current_dir(dir).output().unwrap()
-}
-
 /// All files below a folder, read.
 fn contents(dir: &Path, all: &mut Vec<(PathBuf, String)>) {
     for entry in std::fs::read_dir(dir).unwrap() {
@@ -105,7 +94,7 @@ fn real_zookeeper_is_measured_over_tls() {
     let (pki, stranger) = (Pki::new(dir, "authority"), Pki::new(dir, "stranger"));
     let ensemble = zookeeper(dir, &pki);
     let member = &ensemble.members[0];
-    let port = secure_port(member);
+    let port = member.secure.unwrap().port();
     let secure = format!("zks://127.0.0.1:{port}");
     let (ca, cert, key) = (pki.file("ca.pem"), pki.file("cert.pem"), pki.file("key.pem"));
 

@@ -254,7 +254,7 @@ impl Steps<'_> {
         let options = RunOptions {
             workload: Workload::read(&workload, &[], || u64::from(self.done))?,
             target: TargetSpec::Ensemble {
-                spec: EnsembleSpec { kind: EnsembleKind::Null, members: 1 },
+                spec: EnsembleSpec { kind: EnsembleKind::Null, members: 1, observers: 0 },
                 settings: Default::default(),
             },
             out: Some(self.dir.path().join(self.done.to_string())),

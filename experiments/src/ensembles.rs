@@ -23,13 +23,22 @@ pub enum EnsembleKind {
     Null,
 }
 
-/// An ensemble to start: `KIND:N`, or `KIND` for one member.
+/// An ensemble to start: `KIND:N`, `KIND` for one member, or `zookeeper:N+M` for N voters and M observers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EnsembleSpec {
     /// What the members are.
     pub kind: EnsembleKind,
-    /// How many there are.
+    /// How many of them vote.
     pub members: u32,
+    /// How many observe.
+    pub observers: u32,
+}
+
+impl EnsembleSpec {
+    /// An ensemble without observers.
+    pub fn new(kind: EnsembleKind, members: u32) -> EnsembleSpec {
+        EnsembleSpec { kind, members, observers: 0 }
+    }
 }
 
 impl EnsembleKind {
@@ -49,7 +58,8 @@ impl fmt::Display for EnsembleKind {
 
 impl fmt::Display for EnsembleSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.kind, self.members)
+        write!(f, "{}:{}", self.kind, self.members)?;
+        if self.observers > 0 { write!(f, "+{}", self.observers) } else { Ok(()) }
     }
 }
 
@@ -66,10 +76,19 @@ impl FromStr for EnsembleSpec {
             EnsembleKind::ZooKeeper => zookeeper::MEMBERS_MAX,
             EnsembleKind::Embedded | EnsembleKind::Null => 1,
         };
-        match members.parse() {
-            Ok(members) if (1..=max).contains(&members) => Ok(EnsembleSpec { kind, members }),
-            Ok(_) if max == 1 => Err(format!("{name} has one member; for more use zookeeper:N")),
-            _ => Err(format!("{members:?} is no number of members; {name} has 1 to {max}")),
+        let (voters, observers) = match members.split_once('+') {
+            Some((voters, observers)) => (voters, observers.parse::<u32>().ok().filter(|number| *number > 0)),
+            None => (members, Some(0)),
+        };
+        match (voters.parse::<u32>(), observers) {
+            (Ok(members), Some(observers)) if members > 0 && members.saturating_add(observers) <= max => {
+                Ok(EnsembleSpec { kind, members, observers })
+            }
+            (Ok(_), Some(_)) if max == 1 => Err(format!("{name} has one member; for more use zookeeper:N")),
+            _ => Err(format!(
+                "{members:?} is no number of members; {name} has 1 to {max}{}",
+                if max > 1 { ", observers included, which are written as in 3+1" } else { "" }
+            )),
         }
     }
 }
@@ -88,6 +107,7 @@ pub fn start(
         EnsembleKind::ZooKeeper => {
             let wrapper = Wrapper::Quorumeter(quorumeter.to_owned());
             let mut options = zookeeper::Options::new(spec.members, data_dir, wrapper);
+            options.observers = spec.observers;
             options.settings = settings.clone();
             zookeeper::start(&options)
         }
@@ -129,19 +149,31 @@ mod tests {
 
     #[test]
     fn ensembles_are_named_by_kind_and_number() {
-        for (text, kind, members) in [
-            ("embedded:1", EnsembleKind::Embedded, 1),
-            ("embedded", EnsembleKind::Embedded, 1),
-            ("zookeeper:3", EnsembleKind::ZooKeeper, 3),
-            ("null:1", EnsembleKind::Null, 1),
+        for (text, kind, members, observers) in [
+            ("embedded:1", EnsembleKind::Embedded, 1, 0),
+            ("embedded", EnsembleKind::Embedded, 1, 0),
+            ("zookeeper:3", EnsembleKind::ZooKeeper, 3, 0),
+            ("zookeeper:3+1", EnsembleKind::ZooKeeper, 3, 1),
+            ("zookeeper:1+8", EnsembleKind::ZooKeeper, 1, 8),
+            ("null:1", EnsembleKind::Null, 1, 0),
         ] {
-            assert_eq!(text.parse(), Ok(EnsembleSpec { kind, members }));
+            let spec: EnsembleSpec = text.parse().unwrap();
+            assert_eq!(spec, EnsembleSpec { kind, members, observers });
+            assert_eq!(spec.to_string().parse(), Ok(spec));
         }
         for (text, why) in [
             ("etc:3", "no kind"),
             ("zookeeper:0", "1 to 9"),
             ("zookeeper:x", "1 to 9"),
+            ("zookeeper:0+3", "1 to 9"),
+            ("zookeeper:3+0", "as in 3+1"),
+            ("zookeeper:3+", "as in 3+1"),
+            ("zookeeper:3+x", "as in 3+1"),
+            ("zookeeper:9+1", "observers included"),
+            ("zookeeper:4294967295+1", "1 to 9"),
             ("embedded:3", "zookeeper:N"),
+            ("embedded:1+1", "zookeeper:N"),
+            ("null:x", "null has 1 to 1"),
             ("", "no kind"),
         ] {
             let error = text.parse::<EnsembleSpec>().unwrap_err();

@@ -35,6 +35,9 @@ pub enum EventKind {
         /// The session's id at the server as 16 hexadecimal digits; empty before there is one.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         session_id: String,
+        /// Whether the member serves reads alone, as it has lost its quorum: of a session that was attached to it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        read_only: bool,
         /// The cause, in words.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         cause: String,

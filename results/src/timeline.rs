@@ -1,6 +1,6 @@
 //! What the events tell: when the phases began, how the run ended, what became of the sessions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use quorumeter_record::{Event, EventKind, Phase, ReadError, SessionChange, StopReason};
 
@@ -21,6 +21,8 @@ pub(crate) struct Timeline {
     pub(crate) warnings: Vec<String>,
     /// Changes of sessions by stream.
     pub(crate) sessions: BTreeMap<String, SessionCounts>,
+    /// Members that became read-only while the run went.
+    pub(crate) read_only_members: BTreeSet<String>,
 }
 
 /// An early end of a measurement.
@@ -49,6 +51,8 @@ pub struct SessionCounts {
     pub expired: u64,
     /// Connections that could not be made.
     pub connect_failed: u64,
+    /// Of those that were made, to members that served reads alone.
+    pub read_only: u64,
 }
 
 impl Timeline {
@@ -68,12 +72,21 @@ impl Timeline {
         self.last_ns = self.last_ns.max(event.t_ns);
         match event.kind {
             EventKind::Phase { phase } => self.phases.push((phase, event.t_ns)),
-            EventKind::Session { stream, change, .. } => self.sessions.entry(stream).or_default().add(change),
+            EventKind::Session { stream, change, read_only, .. } => {
+                let counts = self.sessions.entry(stream).or_default();
+                counts.add(change);
+                counts.read_only += u64::from(read_only);
+            }
             EventKind::Stop { reason, detail } => {
                 self.stops.push(StopSeen { t_ns: event.t_ns, reason, detail });
             }
             EventKind::Warning { text } => self.warnings.push(text),
-            EventKind::Role { .. } | EventKind::End => {}
+            EventKind::Role { member, role } => {
+                if role == "read-only" {
+                    self.read_only_members.insert(member);
+                }
+            }
+            EventKind::End => {}
         }
     }
 
@@ -160,6 +173,7 @@ mod tests {
             change,
             member: "127.0.0.1:2181".to_owned(),
             session_id: String::new(),
+            read_only: false,
             cause: String::new(),
         };
         let timeline = timeline([

@@ -35,6 +35,7 @@ pub(crate) fn warnings(facts: &Facts<'_>) -> Vec<String> {
     few_samples(facts.summary, &mut warnings);
     littles_law(facts.summary, &mut warnings);
     sessions(facts.timeline, &mut warnings);
+    read_only_members(facts.timeline, &mut warnings);
     watches(facts.summary, &mut warnings);
     if facts.manifest.tool.build == "debug" {
         warnings
@@ -220,6 +221,20 @@ fn sessions(timeline: &Timeline, warnings: &mut Vec<String>) {
             ));
         }
     }
+}
+
+fn read_only_members(timeline: &Timeline, warnings: &mut Vec<String>) {
+    if timeline.read_only_members.is_empty() {
+        return;
+    }
+    let members: Vec<&str> = timeline.read_only_members.iter().map(String::as_str).collect();
+    let attached: u64 = timeline.sessions.values().map(|counts| counts.read_only).sum();
+    let consequence = if attached > 0 {
+        "what was read there may be old, and writes were refused with NotReadOnly"
+    } else {
+        "it refused the sessions of this run; --set client.read_only=true lets them attach to it"
+    };
+    warnings.push(format!("{} lost its quorum and became read-only: {consequence}", members.join(", ")));
 }
 
 fn watches(summary: &Summary, warnings: &mut Vec<String>) {

@@ -13,6 +13,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use crate::clock::Clock;
@@ -159,6 +160,12 @@ pub enum ConnectError {
     /// The credentials were refused.
     #[error("the member refused the credentials")]
     AuthFailed,
+    /// The member serves reads alone.
+    #[error(
+        "{0} is read-only, because it has lost its quorum: it takes no writes, and no clients that do not say that they \
+         are content with that; start enough voters"
+    )]
+    ReadOnly(SocketAddr),
     /// The connection could not be secured.
     #[error(transparent)]
     Tls(#[from] TlsFailure),
@@ -186,6 +193,10 @@ pub struct Identity {
     pub last_zxid: i64,
     /// The session timeout granted, milliseconds; 0 before there is a session.
     pub timeout_ms: u32,
+    /// Whether the member that it is connected to, or was last, is read-only.
+    pub read_only: bool,
+    /// Whether a read-only member made the session: no other member knows it.
+    pub is_local: bool,
 }
 
 /// How a handshake ended, when it ended well.
@@ -310,7 +321,7 @@ pub struct Member {
     /// As it was named.
     pub name: String,
     /// Its client address.
-    pub address: std::net::SocketAddr,
+    pub address: SocketAddr,
     /// How connections to it are secured, if they are.
     pub tls: Option<MemberTls>,
 }

@@ -9,6 +9,7 @@ mod interrupted;
 mod lives;
 mod options;
 mod outcomes;
+mod read_only;
 mod secrets;
 #[path = "../support/mod.rs"]
 mod support;

@@ -5,12 +5,15 @@
 use std::fs::OpenOptions;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use quorumeter_ensemble::embedded;
-use quorumeter_ensemble::launch::{self, zookeeper::Installation};
+use quorumeter_ensemble::launch::{
+    self,
+    zookeeper::{Installation, Release},
+};
 use quorumeter_ensemble::scripted::{Script, Scripted, Step};
 use quorumeter_experiments::observe::Nobody;
 use quorumeter_experiments::{Finished, RunError, RunOptions, TargetSpec, run};
@@ -52,7 +55,16 @@ pub(crate) fn skip(name: &str, reason: &str) {
 
 /// Apache ZooKeeper, or `None` after saying that `test` is skipped.
 pub(crate) fn real_zookeeper(test: &str) -> Option<Installation> {
-    Installation::find().inspect_err(|error| skip(test, &error.to_string())).ok()
+    installed(&Release::ALL[0], test)
+}
+
+/// The release before the current one, or `None` after saying that `test` is skipped.
+pub(crate) fn older_zookeeper(test: &str) -> Option<Installation> {
+    installed(&Release::ALL[1], test)
+}
+
+fn installed(release: &Release, test: &str) -> Option<Installation> {
+    Installation::find(release).inspect_err(|error| skip(test, &error.to_string())).ok()
 }
 
 /// HdrHistogram's own reader of interval logs, to which arguments (`-i FILE -tag TAG -csv`) are to be added, or `None`
@@ -114,6 +126,16 @@ pub(crate) fn kazoo(test: &str) -> Option<Command> {
 
 /// The binary under test.
 pub(crate) const QUORUMETER: &str = env!("CARGO_BIN_EXE_quorumeter");
+
+/// Runs the binary in a folder.
+pub(crate) fn quorumeter(dir: &Path, args: &[&str]) -> Output {
+    Command::new(QUORUMETER).args(args).current_dir(dir).output().expect("the binary can be run")
+}
+
+/// What was printed, whatever the lines that it was broken into.
+pub(crate) fn words(printed: &[u8]) -> String {
+    String::from_utf8_lossy(printed).split_whitespace().collect::<Vec<_>>().join(" ")
+}
 
 /// A run in this process against a server that is there already.
 pub(crate) struct Measured {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use quorumeter_ensemble::launch::{self, zookeeper};
+use quorumeter_ensemble::launch::{self, zookeeper::Release};
 
 use crate::root;
 
@@ -20,6 +20,8 @@ use crate::root;
 struct Server {
     /// Its name here, and of its folder in `servers/`.
     name: &'static str,
+    /// What it is: with the version, the name of its folder in the cache.
+    product: &'static str,
     version: &'static str,
     /// Programs that its installation needs, each with the Debian package that has it.
     needs: &'static [(&'static str, &'static str)],
@@ -29,21 +31,47 @@ struct Server {
     check: fn(&Path, &Path) -> Result<(), String>,
 }
 
-static SERVERS: [Server; 3] = [
+static SERVERS: [Server; 4] = [
     Server {
-        name: "zookeeper",
-        version: zookeeper::VERSION,
+        name: Release::ALL[0].name,
+        product: "zookeeper",
+        version: Release::ALL[0].version,
         needs: &MAVEN,
         build: fetch_jars,
         check: check_jars,
     },
-    Server { name: "hdrhistogram", version: "2.2.2", needs: &MAVEN, build: fetch_jars, check: check_jars },
-    Server { name: "kazoo", version: "2.10.0", needs: &PYTHON, build: fetch_packages, check: check_packages },
+    Server {
+        name: "hdrhistogram",
+        product: "hdrhistogram",
+        version: "2.2.2",
+        needs: &MAVEN,
+        build: fetch_jars,
+        check: check_jars,
+    },
+    Server {
+        name: "kazoo",
+        product: "kazoo",
+        version: "2.10.0",
+        needs: &PYTHON,
+        build: fetch_packages,
+        check: check_packages,
+    },
+    Server {
+        name: Release::ALL[1].name,
+        product: "zookeeper",
+        version: Release::ALL[1].version,
+        needs: &DEBIAN,
+        build: unpack_jars,
+        check: check_unpacked,
+    },
 ];
 
 const MAVEN: [(&str, &str); 2] = [("java", "default-jre-headless"), ("mvn", "maven")];
 
 const PYTHON: [(&str, &str); 2] = [("python3", "python3"), ("pip3", "python3-pip")];
+
+const DEBIAN: [(&str, &str); 3] =
+    [("java", "default-jre-headless"), ("apt-get", "apt"), ("dpkg-deb", "dpkg")];
 
 /// The file in an installation that says from which build files it was made.
 const STAMP: &str = "stamp";
@@ -109,7 +137,7 @@ fn cache() -> Result<PathBuf, String> {
 
 impl Server {
     fn dir(&self, cache: &Path) -> PathBuf {
-        cache.join(format!("{}-{}", self.name, self.version))
+        cache.join(format!("{}-{}", self.product, self.version))
     }
 
     fn source(&self) -> PathBuf {
@@ -160,7 +188,7 @@ fn names_in(dir: &Path) -> std::io::Result<BTreeSet<String>> {
     fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
 }
 
-/// Fetches the jars of a `pom.xml` into `lib`, and compares them with the `SHA256SUMS` beside it.
+/// Fetches the jars of a `pom.xml` into `lib`, and compares them with the [`SUMS`] beside it.
 fn fetch_jars(source: &Path, target: &Path) -> Result<(), String> {
     let lib = target.join("lib");
     run(Command::new("mvn")
@@ -171,9 +199,16 @@ fn fetch_jars(source: &Path, target: &Path) -> Result<(), String> {
     check_jars(source, target)
 }
 
-/// Whether `lib` holds the files of `SHA256SUMS`, byte for byte, and no others.
+/// Whether `lib` holds the files of the build files' `SHA256SUMS`, byte for byte, and no others.
 fn check_jars(source: &Path, target: &Path) -> Result<(), String> {
-    let (sums, lib) = (&source.join("SHA256SUMS"), &target.join("lib"));
+    check_sums(&source.join(SUMS), target)
+}
+
+/// The checksums of a server's jars.
+const SUMS: &str = "SHA256SUMS";
+
+fn check_sums(sums: &Path, target: &Path) -> Result<(), String> {
+    let lib = &target.join("lib");
     let fetched = names_in(lib).map_err(|error| format!("{}: {error}", lib.display()))?;
     run(Command::new("sha256sum")
         .args(["--check", "--strict", "--quiet"])
@@ -192,6 +227,79 @@ fn check_jars(source: &Path, target: &Path) -> Result<(), String> {
         let surplus: Vec<&String> = fetched.difference(&listed).collect();
         Err(format!("{} holds jars that {} does not list: {surplus:?}", lib.display(), sums.display()))
     }
+}
+
+/// Where a Debian package has its jars.
+const DEBIAN_JARS: &str = "usr/share/java";
+
+/// Downloads the Debian packages of a `packages.txt`, and takes their jars into `lib`. Nothing is installed, and apt
+/// works on lists of its own, so that this needs no root. What came is noted in `packages` and [`SUMS`].
+fn unpack_jars(source: &Path, target: &Path) -> Result<(), String> {
+    let fail = |path: &Path, error| format!("{}: {error}", path.display());
+    let list = source.join("packages.txt");
+    let text = fs::read_to_string(&list).map_err(|error| fail(&list, error))?;
+    let wanted = parse_packages(&text);
+    let (work, lib) = (target.join("work"), target.join("lib"));
+    let (lists, cache, unpacked) = (work.join("lists"), work.join("cache"), work.join("unpacked"));
+    for folder in [&lib, &unpacked, &lists.join("partial"), &cache.join("archives/partial")] {
+        fs::create_dir_all(folder).map_err(|error| fail(folder, error))?;
+    }
+    let apt = |arguments: &[&str]| {
+        let mut command = Command::new("apt-get");
+        command
+            .arg(format!("-oDir::State::Lists={}", lists.display()))
+            .arg(format!("-oDir::Cache={}", cache.display()))
+            // Its unprivileged user may not write into this folder.
+            .arg("-oAPT::Sandbox::User=")
+            .arg("-qq")
+            .args(arguments)
+            .current_dir(&work);
+        run(&mut command)
+    };
+    apt(&["update"])?;
+    let names: Vec<&str> = wanted.iter().map(|(package, _)| *package).collect();
+    apt(&[&["download"][..], &names].concat())?;
+    let mut versions = String::new();
+    for name in names_in(&work).map_err(|error| fail(&work, error))? {
+        if let Some(package) = name.strip_suffix(".deb") {
+            run(Command::new("dpkg-deb").arg("--extract").arg(work.join(&name)).arg(&unpacked))?;
+            versions.push_str(&format!("{package}\n"));
+        }
+    }
+    for (package, jars) in &wanted {
+        for jar in jars {
+            let from = unpacked.join(DEBIAN_JARS).join(format!("{jar}.jar"));
+            // Many are links to a name without the version: what they point to is copied.
+            fs::copy(&from, lib.join(format!("{jar}.jar"))).map_err(|error| {
+                format!("the package {package} of this Debian has no {jar}.jar ({error}); Debian 12 has one")
+            })?;
+        }
+    }
+    fs::remove_dir_all(&work).map_err(|error| fail(&work, error))?;
+    let noted = target.join("packages");
+    fs::write(&noted, versions).map_err(|error| fail(&noted, error))?;
+    let names = names_in(&lib).map_err(|error| fail(&lib, error))?;
+    let sums = target.join(SUMS);
+    let output = Command::new("sha256sum").args(&names).current_dir(&lib).output();
+    let output = output.map_err(|error| format!("sha256sum cannot be run: {error}"))?;
+    fs::write(&sums, output.stdout).map_err(|error| fail(&sums, error))?;
+    check_unpacked(source, target)
+}
+
+/// Packages, each with its jars.
+fn parse_packages(text: &str) -> Vec<(&str, Vec<&str>)> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            Some((words.next()?, words.collect()))
+        })
+        .collect()
+}
+
+/// Whether `lib` holds what was unpacked into it.
+fn check_unpacked(_: &Path, target: &Path) -> Result<(), String> {
+    check_sums(&target.join(SUMS), target)
 }
 
 /// Fetches the Python packages of a `requirements.txt` into `lib`; pip compares them with the checksums in it.
@@ -267,12 +375,15 @@ mod tests {
     fn the_build_files_pin_the_versions_of_the_table() {
         for server in &SERVERS {
             let files = build_files(&server.source()).unwrap();
-            let is_pinned =
-                [format!("<version>{}</version>", server.version), format!("=={} ", server.version)]
-                    .iter()
-                    .any(|pin| files.contains(pin));
+            let pins = ["<version>VERSION</version>", "==VERSION ", " zookeeper-VERSION "];
+            let is_pinned = pins.iter().any(|pin| files.contains(&pin.replace("VERSION", server.version)));
             assert!(is_pinned, "{}", server.name);
-            assert!(files.contains("SHA256SUMS") || files.contains("--hash=sha256:"), "{}", server.name);
+            let is_debian = server.needs.contains(&("apt-get", "apt"));
+            assert!(
+                files.contains("==> SHA256SUMS <==") || files.contains("--hash=sha256:") || is_debian,
+                "{}",
+                server.name
+            );
         }
     }
 
@@ -282,8 +393,9 @@ mod tests {
             choose(&names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>())
                 .map(|servers| servers.iter().map(|server| server.name).collect::<Vec<_>>())
         };
-        assert_eq!(names(&[]).unwrap(), ["zookeeper", "hdrhistogram", "kazoo"]);
+        assert_eq!(names(&[]).unwrap(), ["zookeeper", "hdrhistogram", "kazoo", "zookeeper-3.8"]);
         assert_eq!(names(&["hdrhistogram"]).unwrap(), ["hdrhistogram"]);
+        assert_eq!(names(&["zookeeper-3.8"]).unwrap(), ["zookeeper-3.8"]);
         assert!(names(&["zookeper"]).unwrap_err().contains("there are zookeeper, hdrhistogram, kazoo"));
     }
 
@@ -291,7 +403,14 @@ mod tests {
     fn an_installation_is_whole_or_not_there_and_replaces_an_older_one() {
         let cache = tempfile::tempdir().unwrap();
         let check = |_: &Path, dir: &Path| if dir.join("bad").exists() { Err(String::new()) } else { Ok(()) };
-        let server = |build| Server { name: "hdrhistogram", version: "0", needs: &[], build, check };
+        let server = |build| Server {
+            name: "hdrhistogram",
+            product: "hdrhistogram",
+            version: "0",
+            needs: &[],
+            build,
+            check,
+        };
         let works = server(|_, target| fs::write(target.join("new"), "").map_err(|error| error.to_string()));
         let fails = server(|_, target| {
             fs::write(target.join("half"), "").map_err(|error| error.to_string())?;
@@ -319,6 +438,14 @@ mod tests {
         assert!(!works.is_installed(&dir).unwrap());
         works.install(&dir).unwrap();
         assert!(works.is_installed(&dir).unwrap());
+    }
+
+    #[test]
+    fn packages_are_read_with_their_jars() {
+        assert_eq!(
+            parse_packages("# a comment\n\nlibb-java  b c\nliba-java a\n"),
+            [("libb-java", vec!["b", "c"]), ("liba-java", vec!["a"])]
+        );
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub(crate) struct Member {
     pub(crate) event_faults: EventFaults,
     /// What the member says that it is.
     pub(crate) version: String,
+    /// Whether it serves reads alone.
+    pub(crate) is_read_only: bool,
     /// Buffers that are empty between transactions.
     triggers: Vec<Trigger>,
     watchers: Vec<WatcherId>,
@@ -102,6 +104,7 @@ impl Member {
             now_ms: wall_ms(),
             event_faults: EventFaults::default(),
             version: serving::version(),
+            is_read_only: false,
             triggers: Vec::new(),
             watchers: Vec::new(),
             event: Vec::new(),
@@ -170,6 +173,9 @@ impl Member {
     fn handshake(&mut self, clients: &mut Clients, id: WireId, body: &[u8]) {
         let Ok(request) = ConnectRequest::decode(body) else { return clients.close_now(id) };
         self.counters.connection_requests += 1;
+        if self.is_read_only && request.read_only != Some(true) {
+            return clients.close_now(id);
+        }
         // A client that knows more than this member goes to another one.
         if request.last_zxid_seen > self.tree.last_zxid() {
             return clients.close_now(id);
@@ -190,7 +196,7 @@ impl Member {
             timeout_ms: if session_id.is_some() { timeout_ms } else { 0 },
             session_id: session_id.unwrap_or(0),
             password: Some(&password),
-            read_only: request.read_only.map(|_| false),
+            read_only: request.read_only.map(|_| self.is_read_only),
         };
         response.encode_frame(&mut wire.out);
         wire.state.session_id = session_id.unwrap_or(0);

@@ -19,7 +19,7 @@ impl Member {
     pub(super) fn answer_word(&mut self, clients: &mut Clients, word: &str) -> String {
         match word {
             "ruok" => IMOK.to_owned(),
-            "isro" => write_isro(false).to_owned(),
+            "isro" => write_isro(self.is_read_only).to_owned(),
             "srvr" => self.srvr(clients).write(),
             "stat" => self.stat(clients),
             "mntr" => self.mntr(clients).write(),
@@ -66,7 +66,7 @@ impl Member {
             connections: clients.len() as u64,
             outstanding: 0,
             zxid: self.tree.last_zxid(),
-            mode: Mode::Standalone,
+            mode: if self.is_read_only { Mode::ReadOnly } else { Mode::Standalone },
             node_count: self.tree.node_count() as u64,
             proposal_sizes: None,
         }

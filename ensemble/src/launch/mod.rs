@@ -66,6 +66,8 @@ pub struct Member {
     pub log: PathBuf,
     /// Address of its administration interface, where it has one (ZooKeeper's AdminServer, HTTP).
     pub admin: Option<SocketAddr>,
+    /// Client address over TLS, where it has one.
+    pub secure: Option<SocketAddr>,
 }
 
 /// What the members of an ensemble are.
@@ -106,7 +108,7 @@ pub enum LaunchError {
     )]
     NotInstalled {
         /// Name and version of the server.
-        server: &'static str,
+        server: String,
         /// Its name for `cargo xtask servers`.
         name: &'static str,
         /// Debian packages that the installation needs.
@@ -360,7 +362,7 @@ mod tests {
     #[test]
     fn the_error_for_a_missing_server_names_the_command_and_the_packages() {
         let message = LaunchError::NotInstalled {
-            server: "Apache ZooKeeper 3.9.4",
+            server: "Apache ZooKeeper 3.9.4".to_owned(),
             name: "zookeeper",
             packages: "default-jre-headless maven",
             dir: "/cache/zookeeper-3.9.4/lib".into(),

@@ -60,7 +60,7 @@ pub fn start(
     let announced = children.wait_for_announcement(pid, READY_TIMEOUT)?;
     let (address, admin) = addresses(&announced)
         .ok_or_else(|| children.not_ready(pid, format!("it announced {announced:?}, which is no address")))?;
-    let member = Member { id: 1, address, pid, dir, log, admin };
+    let member = Member { id: 1, address, pid, dir, log, admin, secure: None };
     Ok(Launched::new(kind, vec![member], settings, Fsync::Memory, children, lock))
 }
 

@@ -127,6 +127,9 @@ pub enum Action {
     DropEvents(u64),
     /// So many events are sent twice.
     DuplicateEvents(u64),
+    /// The member has lost its quorum, or has it again: all connections are closed, and until it has it again, only
+    /// clients that say `read_only` get new ones, and writes are answered with NotReadOnly.
+    ReadOnly(bool),
     /// The member says that it is of another version.
     Version(String),
     /// addWatch is not known, as before 3.6.

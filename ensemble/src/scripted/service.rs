@@ -137,6 +137,10 @@ impl ScriptedMember {
             Action::EventZxid(zxid) => self.member.event_faults.zxid = zxid,
             Action::DropEvents(count) => self.member.event_faults.to_drop = count,
             Action::DuplicateEvents(count) => self.member.event_faults.to_duplicate = count,
+            Action::ReadOnly(is_read_only) => {
+                self.member.is_read_only = is_read_only;
+                self.break_all = Some(Then::Close);
+            }
             Action::Version(version) => self.member.version = version,
             Action::NoAddWatch(unknown) => self.no_add_watch = Some(unknown),
         }
@@ -244,6 +248,9 @@ impl ScriptedMember {
         }
         if !is_counted {
             return None;
+        }
+        if self.member.is_read_only && (consumes_zxid(op) || op == OpCode::SYNC) {
+            return Some((ErrorCode::NOT_READ_ONLY, Action::ReadOnly(true)));
         }
         if let Some(code) = self.refuse_writes
             && consumes_zxid(op)

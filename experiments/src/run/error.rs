@@ -7,6 +7,7 @@ use quorumeter_loadgen::EngineError;
 use quorumeter_record::{ReadError, WriteError};
 use quorumeter_results::GateError;
 use quorumeter_targets::TlsError;
+use quorumeter_targets::session::ConnectError;
 use quorumeter_targets::zookeeper::RootError;
 use quorumeter_targets::zookeeper::client::ClientError;
 
@@ -36,9 +37,7 @@ pub enum RunError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// There was no session to be had for the control of the run.
-    #[error(
-        "cannot connect to {target}: {source}\nIs the target running, and does it speak ZooKeeper's protocol?"
-    )]
+    #[error("cannot connect to {target}: {source}\n{}", next_step(source))]
     Target {
         /// The target.
         target: String,
@@ -93,6 +92,17 @@ pub enum RunError {
     /// A second signal came.
     #[error("stopped at once by a second signal; `quorumeter clean` removes what is left at the target")]
     Killed,
+}
+
+/// What to do about a target that gives no session.
+fn next_step(error: &ClientError) -> &'static str {
+    match error {
+        ClientError::Connect(ConnectError::ReadOnly(_)) => {
+            "A run writes before it reads: it makes znodes of its own. What a member does that becomes read-only while \
+             it is measured can be seen with --set client.read_only=true."
+        }
+        _ => "Is the target running, and does it speak ZooKeeper's protocol?",
+    }
 }
 
 impl RunError {

@@ -41,8 +41,11 @@ impl Control<'_> {
         }
         let settings = DialSettings {
             auth: self.workload.credentials.as_ref().map(|c| Auth::digest(&c.user, &c.password)),
+            read_only: self.workload.file.client.read_only,
         };
-        let client = self.connect_control(held, &url, settings.clone()).await?;
+        // Who prepares a run and removes what it made has to write.
+        let writing = DialSettings { read_only: false, ..settings.clone() };
+        let client = self.connect_control(held, &url, writing).await?;
         let local = precheck::on_this_machine(&held.members);
         let workers = precheck::workers(&self.workload, local);
         let values = values::pool(self.workload.largest_value(), self.workload.seed);
@@ -126,15 +129,33 @@ impl Control<'_> {
                 return Ok(());
             }
             if engine.is_finished() || begun.elapsed() > limit {
+                let waited_s = begun.elapsed().as_secs_f64();
+                let mut last = state.last_failure.unwrap_or_else(|| "none".into());
+                if let Some(reason) = self.read_only_members(held).await {
+                    last = format!("{last}\n{reason}");
+                }
                 return Err(RunError::Sessions {
                     connected: state.connected,
                     sessions: state.sessions,
-                    waited_s: begun.elapsed().as_secs_f64(),
-                    last: state.last_failure.unwrap_or_else(|| "none".into()),
+                    waited_s,
+                    last,
                 });
             }
             sleep(LOOK).await;
         }
+    }
+
+    /// What a read-only member has to do with sessions that get no connection; it closes them without a word.
+    async fn read_only_members(&self, held: &Held) -> Option<String> {
+        let members = precheck::members(&held.members, &[]).await;
+        let found = members.iter().filter(|member| member.role.as_deref() == Some("read-only"));
+        let found: Vec<&str> = found.map(|member| member.address.as_str()).collect();
+        let advice = match self.workload.file.client.read_only {
+            true => "makes sessions only if it has localSessionsEnabled=true",
+            false => "takes no sessions without --set client.read_only=true",
+        };
+        (!found.is_empty())
+            .then(|| format!("{} has lost its quorum, is read-only, and {advice}.", found.join(", ")))
     }
 
     async fn describe_target(

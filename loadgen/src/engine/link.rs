@@ -382,14 +382,6 @@ impl<D: Driver, P: Part> Dialler<'_, D, P> {
     }
 
     fn event(&self, member: Option<usize>, change: SessionChange, cause: String) {
-        tell(
-            self.shared,
-            self.link.stream,
-            self.link.number,
-            member,
-            change,
-            self.identity.session_id,
-            cause,
-        );
+        tell(self.shared, self.link.stream, self.link.number, member, change, &self.identity, cause);
     }
 }

@@ -82,7 +82,7 @@ pub(super) fn tell<D: Driver>(
     session: u32,
     member: Option<usize>,
     change: SessionChange,
-    session_id: i64,
+    identity: &Identity,
     cause: String,
 ) {
     let kind = EventKind::Session {
@@ -90,7 +90,12 @@ pub(super) fn tell<D: Driver>(
         session,
         change,
         member: member.map(|m| shared.driver.members()[m].address.to_string()).unwrap_or_default(),
-        session_id: if session_id == 0 { String::new() } else { format!("{session_id:016x}") },
+        session_id: match identity.session_id {
+            0 => String::new(),
+            id => format!("{id:016x}"),
+        },
+        read_only: identity.read_only
+            && matches!(change, SessionChange::Connected | SessionChange::Reattached | SessionChange::Moved),
         cause,
     };
     shared.recorder.borrow_mut().event(shared.clock.now_ns(), kind);

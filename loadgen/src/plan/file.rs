@@ -104,6 +104,10 @@ pub struct Client {
     pub session_timeout: Dur,
     /// How long all sessions together may take to connect before the run is given up.
     pub connect_limit: Dur,
+    /// Whether sessions attach to a member that has lost its quorum and serves reads alone (ZooKeeper's
+    /// `readonlymode.enabled`). It answers writes with NotReadOnly, and its reads may be old. A session stays there until
+    /// the member ends the connection. Without it such a member refuses them.
+    pub read_only: bool,
     /// Credentials of the scheme `digest`. What the run creates is then its own alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth: Option<AuthTable>,
@@ -115,6 +119,7 @@ impl Default for Client {
             policy: PolicyName(Policy::Ideal),
             session_timeout: Dur(10_000_000_000),
             connect_limit: Dur(30_000_000_000),
+            read_only: false,
             auth: None,
         }
     }

@@ -115,6 +115,7 @@ fn run() -> Run {
         change: SessionChange::Connected,
         member: "127.0.0.1:2181".to_owned(),
         session_id: "0000000000000001".to_owned(),
+        read_only: false,
         cause: String::new(),
     };
     let events = vec![

@@ -85,7 +85,11 @@ pub(super) fn setting(analysis: &Analysis) -> Vec<Fact> {
 }
 
 fn what_was_measured(target: &TargetInfo) -> String {
-    let members = counted(target.members.len() as u64, "member");
+    let mut members = counted(target.members.len() as u64, "member");
+    let observers = target.members.iter().filter(|member| member.role.as_deref() == Some("observer")).count();
+    if observers > 0 {
+        members = format!("{members} ({})", counted(observers as u64, "observer"));
+    }
     let what = match target.launched.as_deref() {
         Some("embedded") => format!("embedded ensemble of {members}"),
         Some("null") => format!("null server ({members}), which answers without doing anything"),
@@ -353,6 +357,7 @@ fn sessions(stream: &str, counts: &SessionCounts) -> String {
         ("moved to another member", counts.moved),
         ("expired", counts.expired),
         ("failed attempts to connect", counts.connect_failed),
+        ("attached to a read-only member", counts.read_only),
     ]
     .iter()
     .filter(|(what, n)| *n > 0 || matches!(*what, "lost their connection" | "expired"))

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use quorumeter_zk::four_letter::Mode;
 use quorumeter_zk::frame::{self, Front};
 use quorumeter_zk::op::xid;
 use quorumeter_zk::reply::ReplyHeader;
@@ -12,6 +13,7 @@ use quorumeter_zk::{Acl, ErrorCode, OpCode, Reply, Stat};
 use tokio::io::AsyncReadExt as _;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::admin;
 use super::connection::MAX_REPLY;
 use super::dial::{self, DialSettings};
 use crate::clock::Clock;
@@ -87,6 +89,9 @@ pub struct Client {
     expired: bool,
 }
 
+/// Longest wait for a member to tell why it gives no session.
+const EXPLANATION_LIMIT: Duration = Duration::from_millis(500);
+
 /// Longest wait for the reply to any one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -121,20 +126,25 @@ impl Client {
         }
     }
 
-    /// A member that waits for TLS closes a connection without, and does not say why: it is asked.
+    /// A member that waits for TLS closes a connection without, and so does a read-only one whose client does not say
+    /// that it may be; neither says why: they are asked.
     async fn explained(&self, error: ClientError) -> ClientError {
         // The one that failed last; the next attempt would be the next one's.
         let members = self.members.len();
         let member = &self.members[(self.at + members - 1) % members];
         let limit = Duration::from_millis(self.timeouts.connect_ms);
-        match error {
-            ClientError::Connect(ConnectError::Closed(_))
-                if member.tls.is_none() && tls::is_spoken_at(member.address, limit).await =>
-            {
-                ConnectError::from(TlsFailure::NotExpected).into()
-            }
-            other => other,
+        if matches!(error, ClientError::Connect(ConnectError::Closed(_)))
+            && member.tls.is_none()
+            && tls::is_spoken_at(member.address, limit).await
+        {
+            return ConnectError::from(TlsFailure::NotExpected).into();
         }
+        for member in &self.members {
+            if admin::srvr(member, EXPLANATION_LIMIT).await.is_ok_and(|srvr| srvr.mode == Mode::ReadOnly) {
+                return ConnectError::ReadOnly(member.address).into();
+            }
+        }
+        error
     }
 
     /// The session timeout that the server granted.

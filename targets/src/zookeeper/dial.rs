@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use quorumeter_zk::connect::{ConnectRequest, ConnectResponse, KEEPER_REJECTED, PASSWORD_LEN};
 use quorumeter_zk::frame::{self, Front};
+use quorumeter_zk::jute::DecodeError;
 use quorumeter_zk::op::xid;
 use quorumeter_zk::reply::ReplyHeader;
 use quorumeter_zk::request::Request;
@@ -47,6 +48,8 @@ impl fmt::Debug for Auth {
 pub struct DialSettings {
     /// Credentials to present after every handshake.
     pub auth: Option<Auth>,
+    /// Whether a member that serves reads alone will do.
+    pub read_only: bool,
 }
 
 impl DialSettings {
@@ -92,23 +95,30 @@ async fn shake_hands(
 ) -> Result<(Attached, Identity), ConnectError> {
     let mut bytes = Vec::new();
     let no_password = [0; PASSWORD_LEN];
+    // A session that a read-only member made has not expired where it is not known: as with Apache's client, it is
+    // replaced without asking for it.
+    let asked = if identity.is_local {
+        &Identity { last_zxid: identity.last_zxid, ..Identity::default() }
+    } else {
+        identity
+    };
     ConnectRequest {
         protocol_version: 0,
-        last_zxid_seen: identity.last_zxid,
+        last_zxid_seen: asked.last_zxid,
         timeout_ms: timeouts.session_ms.try_into().unwrap_or(i32::MAX),
-        session_id: identity.session_id,
-        password: Some(if identity.password.is_empty() { &no_password } else { &identity.password }),
-        read_only: Some(false),
+        session_id: asked.session_id,
+        password: Some(if asked.password.is_empty() { &no_password } else { &asked.password }),
+        read_only: Some(settings.read_only),
     }
     .encode_frame(&mut bytes);
     stream.send(&bytes).await.map_err(|e| lost(e, "while it was sent the handshake"))?;
     let body = read_frame(stream, "instead of answering the handshake").await?;
-    let response = ConnectResponse::decode(&body).map_err(|e| ConnectError::Protocol(e.to_string()))?;
+    let response = ConnectResponse::decode(&body).map_err(|e| not_a_handshake(&body, &e))?;
     if response.protocol_version == KEEPER_REJECTED {
         return Err(ConnectError::Rejected("it has no leader"));
     }
     if response.session_id == 0 || response.timeout_ms <= 0 {
-        return if identity.session_id == 0 {
+        return if asked.session_id == 0 {
             Err(ConnectError::Rejected("it gave no session"))
         } else {
             Ok((Attached::Expired, Identity::default()))
@@ -120,19 +130,32 @@ async fn shake_hands(
     if let Some(auth) = &settings.auth {
         authenticate(stream, auth).await?;
     }
-    let same = identity.session_id != 0 && response.session_id == identity.session_id;
+    let same = asked.session_id != 0 && response.session_id == asked.session_id;
     let attached = match same {
         true => Attached::Again,
         // ClickHouse Keeper gives a new session to whoever asks for an old one.
         false => Attached::New,
     };
+    let read_only = response.read_only == Some(true);
     let identity = Identity {
         session_id: response.session_id,
         password: response.password.unwrap_or_default().to_vec(),
-        last_zxid: identity.last_zxid,
+        last_zxid: asked.last_zxid,
         timeout_ms: response.timeout_ms as u32,
+        read_only,
+        is_local: read_only && !same,
     };
     Ok((attached, identity))
+}
+
+/// A read-only member refuses a new session with the header of a reply, unless it has `localSessionsEnabled`.
+fn not_a_handshake(body: &[u8], error: &DecodeError) -> ConnectError {
+    match ReplyHeader::split(body) {
+        Ok((header, [])) if header.err == ErrorCode::NOT_READ_ONLY => ConnectError::Rejected(
+            "it is read-only, and makes new sessions only with localSessionsEnabled=true",
+        ),
+        _ => ConnectError::Protocol(error.to_string()),
+    }
 }
 
 async fn authenticate(stream: &mut Stream, auth: &Auth) -> Result<(), ConnectError> {
@@ -181,5 +204,29 @@ fn lost(error: io::Error, when: &'static str) -> ConnectError {
             ConnectError::Closed(when)
         }
         _ => ConnectError::Tcp(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_only_members_refusal_is_told_from_what_is_no_handshake() {
+        let header = |err| {
+            let mut frame = Vec::new();
+            ReplyHeader { xid: 0, zxid: 7, err }.encode_frame(&mut frame);
+            frame.split_off(frame::PREFIX_LEN)
+        };
+        for (body, expected) in [
+            (header(ErrorCode::NOT_READ_ONLY), "localSessionsEnabled=true"),
+            (header(ErrorCode::NO_AUTH), "does not speak the protocol"),
+            ([header(ErrorCode::NOT_READ_ONLY), vec![0]].concat(), "does not speak the protocol"),
+            (b"HTTP/1.1".to_vec(), "does not speak the protocol"),
+        ] {
+            let error = ConnectResponse::decode(&body).unwrap_err();
+            let error = not_a_handshake(&body, &error).to_string();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 }

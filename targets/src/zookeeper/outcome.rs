@@ -57,7 +57,10 @@ pub fn of_connecting(error: &ConnectError) -> Outcome {
         ConnectError::Tcp(e) if !is_refusal(e) => return Outcome::Unknown,
         ConnectError::Closed(_) | ConnectError::Protocol(_) => return Outcome::Unknown,
         ConnectError::Timeout { .. } => ErrorCode::OPERATION_TIMEOUT,
-        ConnectError::Tcp(_) | ConnectError::Rejected(_) | ConnectError::Tls(_) => ErrorCode::CONNECTION_LOSS,
+        ConnectError::Tcp(_)
+        | ConnectError::Rejected(_)
+        | ConnectError::ReadOnly(_)
+        | ConnectError::Tls(_) => ErrorCode::CONNECTION_LOSS,
         // The session was made, and is of no use.
         ConnectError::AuthFailed => ErrorCode::AUTH_FAILED,
     };

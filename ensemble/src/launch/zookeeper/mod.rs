@@ -16,8 +16,32 @@ use super::ports::free_port;
 use super::{DataDirLock, Kind, LaunchError, Launched, Member, READY_TIMEOUT, java, servers_dir};
 use settings::{MemberPorts, Settings};
 
-/// The version that is installed and started.
-pub const VERSION: &str = "3.9.4";
+/// A release of ZooKeeper that can be installed and started.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Release {
+    /// Its version.
+    pub version: &'static str,
+    /// Its name for `cargo xtask servers`.
+    pub name: &'static str,
+    /// Debian packages that its installation needs.
+    packages: &'static str,
+}
+
+impl Release {
+    /// Every one; the first is the one that is started unless told.
+    pub const ALL: [Release; 2] = [
+        Release { version: "3.9.4", name: "zookeeper", packages: "default-jre-headless maven" },
+        Release { version: "3.8.0", name: "zookeeper-3.8", packages: "default-jre-headless" },
+    ];
+
+    /// The release of this version, which may leave the patch out: `3.8`.
+    fn named(version: &str) -> Option<&'static Release> {
+        Release::ALL.iter().find(|release| {
+            release.version == version
+                || release.version.rsplit_once('.').is_some_and(|(minor, _)| minor == version)
+        })
+    }
+}
 
 /// The largest ensemble that can be started: each member is a Java process of this machine.
 pub const MEMBERS_MAX: u32 = 9;
@@ -43,13 +67,15 @@ const LOGBACK_XML: &str = r#"<configuration>
 /// An ensemble to start.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Number of members, 1 to [`MEMBERS_MAX`]. A single one is a plain standalone server.
+    /// Number of members that vote, at least 1. A single one, without observers, is a plain standalone server.
     pub members: u32,
+    /// Number of observers beside them; together they are at most [`MEMBERS_MAX`]. They have the last ids.
+    pub observers: u32,
     /// Where the members' folders `zk-1`, `zk-2`, … are. What an earlier ensemble left in them is used again.
     pub data_dir: PathBuf,
     /// The user's settings: keys of `zoo.cfg`, and with `jvm.` before it a system property (`jvm.zookeeper.forceSync`)
     /// or a memory option (`jvm.Xmx`) of the Java process. A key that `zoo.cfg` does not know becomes the system
-    /// property `zookeeper.KEY`: that is upstream's rule.
+    /// property `zookeeper.KEY`: that is upstream's rule. `version` is not ZooKeeper's: it chooses the [`Release`].
     pub settings: BTreeMap<String, String>,
     /// How long to wait until every member serves.
     pub ready_timeout: Duration,
@@ -62,6 +88,7 @@ impl Options {
     pub fn new(members: u32, data_dir: impl Into<PathBuf>, wrapper: Wrapper) -> Options {
         Options {
             members,
+            observers: 0,
             data_dir: data_dir.into(),
             settings: BTreeMap::new(),
             ready_timeout: READY_TIMEOUT,
@@ -81,13 +108,13 @@ pub struct Installation {
 
 impl Installation {
     /// Looks for both; the error says how to install what is missing.
-    pub fn find() -> Result<Installation, LaunchError> {
-        let lib = servers_dir()?.join(format!("zookeeper-{VERSION}")).join("lib");
-        if !lib.join(format!("zookeeper-{VERSION}.jar")).is_file() {
+    pub fn find(release: &Release) -> Result<Installation, LaunchError> {
+        let lib = servers_dir()?.join(format!("zookeeper-{}", release.version)).join("lib");
+        if !lib.join(format!("zookeeper-{}.jar", release.version)).is_file() {
             return Err(LaunchError::NotInstalled {
-                server: "Apache ZooKeeper 3.9.4",
-                name: "zookeeper",
-                packages: "default-jre-headless maven",
+                server: format!("Apache ZooKeeper {}", release.version),
+                name: release.name,
+                packages: release.packages,
                 dir: lib,
             });
         }
@@ -97,6 +124,9 @@ impl Installation {
     fn java_args(&self, settings: &Settings) -> Vec<OsString> {
         let mut args = settings.java_options();
         args.push("-Dlogback.configurationFile=logback.xml".into());
+        // Debian's packages have no Logback, and this of slf4j, which writes no time unless told.
+        args.push("-Dorg.slf4j.simpleLogger.showDateTime=true".into());
+        args.push("-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd HH:mm:ss,SSS".into());
         args.push("-cp".into());
         args.push(self.lib.join("*").into());
         args.push("org.apache.zookeeper.server.quorum.QuorumPeerMain".into());
@@ -107,18 +137,19 @@ impl Installation {
 
 /// Starts an ensemble, and returns when every member serves: it has a role, and gave a session that was closed again.
 pub fn start(options: &Options) -> Result<Launched, LaunchError> {
-    if !(1..=MEMBERS_MAX).contains(&options.members) {
-        return Err(LaunchError::Members { members: options.members, max: MEMBERS_MAX });
+    let members = options.members.saturating_add(options.observers);
+    if options.members == 0 || members > MEMBERS_MAX {
+        return Err(LaunchError::Members { members, max: MEMBERS_MAX });
     }
     let settings = Settings::new(&options.settings)?;
-    let installation = Installation::find()?;
+    let installation = Installation::find(settings.release)?;
     let (data_dir, lock) = DataDirLock::take(&options.data_dir)?;
     let children = Children::new(options.wrapper.clone())?;
     let deadline = Instant::now() + options.ready_timeout;
 
     let mut attempt = 1;
     let members = loop {
-        let members = start_members(options.members, &data_dir, &settings, &installation, &children)?;
+        let members = start_members(options, &data_dir, &settings, &installation, &children)?;
         match wait_until_all_serve(&members, &children, deadline) {
             Ok(()) => break members,
             Err(_) if attempt < ATTEMPTS && who_found_a_port_taken(&members, &children).is_some() => {
@@ -132,19 +163,21 @@ pub fn start(options: &Options) -> Result<Launched, LaunchError> {
 }
 
 fn start_members(
-    count: u32,
+    options: &Options,
     data_dir: &Path,
     settings: &Settings,
     installation: &Installation,
     children: &Children,
 ) -> Result<Vec<Member>, LaunchError> {
-    let ports: Vec<MemberPorts> =
-        (0..count).map(|_| choose_ports()).collect::<io::Result<_>>().map_err(LaunchError::NoPort)?;
+    let ports: Vec<MemberPorts> = (0..options.members + options.observers)
+        .map(|_| choose_ports())
+        .collect::<io::Result<_>>()
+        .map_err(LaunchError::NoPort)?;
     let mut members = Vec::new();
     for (index, own) in ports.iter().enumerate() {
         let id = index as u32 + 1;
         let dir = data_dir.join(format!("zk-{id}"));
-        write_folder(&dir, id, &settings.zoo_cfg(index, &ports))?;
+        write_folder(&dir, id, &settings.zoo_cfg(index, &ports, options.observers as usize))?;
         let log = dir.join("zookeeper.log");
         let pid = children.start(ChildSpec {
             name: format!("zookeeper member {id}"),
@@ -162,6 +195,7 @@ fn start_members(
             dir,
             log,
             admin: Some(loopback(own.admin)),
+            secure: settings.is_secured().then(|| loopback(own.secure)),
         });
     }
     Ok(members)
@@ -238,9 +272,10 @@ mod tests {
 
     #[test]
     fn an_ensemble_of_no_or_too_many_members_is_refused() {
-        for members in [0, MEMBERS_MAX + 1] {
+        for (members, observers) in [(0, 0), (0, 3), (MEMBERS_MAX + 1, 0), (MEMBERS_MAX, 1), (1, u32::MAX)] {
             let dir = tempfile::tempdir().unwrap();
-            let error = start(&Options::new(members, dir.path(), Wrapper::None)).unwrap_err();
+            let options = Options { observers, ..Options::new(members, dir.path(), Wrapper::None) };
+            let error = start(&options).unwrap_err();
             assert!(matches!(error, LaunchError::Members { .. }), "{error}");
         }
     }
@@ -268,6 +303,8 @@ mod tests {
                 "-Xmx512m",
                 "-Dzookeeper.snapCount=1000",
                 "-Dlogback.configurationFile=logback.xml",
+                "-Dorg.slf4j.simpleLogger.showDateTime=true",
+                "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd HH:mm:ss,SSS",
                 "-cp",
                 "/servers/zookeeper/lib/*",
                 "org.apache.zookeeper.server.quorum.QuorumPeerMain",
@@ -293,7 +330,7 @@ mod tests {
                 })
                 .unwrap();
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-            Member { id: 1, address, pid, dir: dir.path().to_owned(), log, admin: None }
+            Member { id: 1, address, pid, dir: dir.path().to_owned(), log, admin: None, secure: None }
         };
         let deadline = || Instant::now() + Duration::from_secs(30);
         for (name, script, dies, taken) in [

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fmt::Write;
 
 use super::super::{Fsync, LaunchError};
+use super::Release;
 
 /// Upstream's defaults where it has one (its sample `zoo.cfg` and `bin/zkEnv.sh`); no limit on connections per client
 /// address, because all of a benchmark's clients have the same one.
@@ -33,6 +34,9 @@ const OWNED: [(&str, &str); 14] = [
     ("dynamicConfigFile", MEMBERS_REASON),
     ("4lw.commands.whitelist", "every four-letter word is allowed already"),
 ];
+
+/// The setting that chooses the release. It is no key of `zoo.cfg`.
+pub(super) const VERSION_KEY: &str = "version";
 const DIR_REASON: &str = "each member has a folder of its own; give the data folder of the ensemble instead";
 const PORT_REASON: &str = "each member has ports of its own on loopback, chosen when it is started";
 const MEMBERS_REASON: &str = "the members follow from the number of them that was asked for";
@@ -42,6 +46,8 @@ const MEMBERS_REASON: &str = "the members follow from the number of them that wa
 pub(super) struct Settings {
     /// Keys of `zoo.cfg`, and those of the Java process with `jvm.` before them.
     values: BTreeMap<String, String>,
+    /// What is started.
+    pub(super) release: &'static Release,
 }
 
 /// Where a member listens on 127.0.0.1.
@@ -58,10 +64,11 @@ pub(super) struct MemberPorts {
 }
 
 impl Settings {
-    /// The defaults with the user's settings over them. A key is one of three:
+    /// The defaults with the user's settings over them. A key is one of four:
     ///
     /// | key | becomes |
     /// |---|---|
+    /// | `version` | the release that is started, as in `3.8` or `3.9.4` |
     /// | `jvm.Xmx`, `jvm.Xms`, `jvm.Xmn`, `jvm.Xss` | an option of the Java process: `-Xmx512m` |
     /// | `jvm.KEY` | a Java system property: `-DKEY=VALUE` |
     /// | any other | a line of `zoo.cfg` |
@@ -71,13 +78,21 @@ impl Settings {
     pub(super) fn new(user: &BTreeMap<String, String>) -> Result<Settings, LaunchError> {
         let mut values: BTreeMap<String, String> =
             DEFAULTS.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
+        let mut release = &Release::ALL[0];
         for (key, value) in user {
-            if let Some(reason) = refusal(key, value) {
-                return Err(LaunchError::Setting { key: key.clone(), value: value.clone(), reason });
+            let refused = |reason| LaunchError::Setting { key: key.clone(), value: value.clone(), reason };
+            if key == VERSION_KEY {
+                release = Release::named(value).ok_or_else(|| {
+                    let known = Release::ALL.map(|release| release.version).join(" and ");
+                    refused(format!("the releases that can be started are {known}"))
+                })?;
+            } else if let Some(reason) = refusal(key, value) {
+                return Err(refused(reason));
+            } else {
+                values.insert(key.clone(), value.clone());
             }
-            values.insert(key.clone(), value.clone());
         }
-        Ok(Settings { values })
+        Ok(Settings { values, release })
     }
 
     /// Whether members force a transaction to the device before they acknowledge it. Upstream reads every value but
@@ -90,10 +105,16 @@ impl Settings {
     /// All that is in force and the same on every member, under the names a user would set them by.
     pub(super) fn in_force(&self) -> BTreeMap<String, String> {
         let mut values = self.values.clone();
+        values.insert(VERSION_KEY.to_owned(), self.release.version.to_owned());
         if !values.contains_key("jvm.zookeeper.forceSync") {
             values.entry("forceSync".to_owned()).or_insert_with(|| "yes".to_owned());
         }
         values
+    }
+
+    /// Whether members have a port for clients over TLS.
+    pub(super) fn is_secured(&self) -> bool {
+        self.values.contains_key("ssl.keyStore.location")
     }
 
     /// Options for `java`.
@@ -109,9 +130,9 @@ impl Settings {
         .collect()
     }
 
-    /// The `zoo.cfg` of the member with number `index` of `ports`, from 0. A single member is a plain standalone
-    /// server.
-    pub(super) fn zoo_cfg(&self, index: usize, ports: &[MemberPorts]) -> String {
+    /// The `zoo.cfg` of the member with number `index` of `ports`, from 0, of which the last `observers` do not vote. A
+    /// single member is a plain standalone server.
+    pub(super) fn zoo_cfg(&self, index: usize, ports: &[MemberPorts], observers: usize) -> String {
         let own = &ports[index];
         let mut text = String::new();
         let mut line = |key: &str, value: &str| {
@@ -130,14 +151,22 @@ impl Settings {
             line("metricsProvider.httpHost", "127.0.0.1");
             line("metricsProvider.httpPort", &own.metrics.to_string());
         }
-        if self.values.contains_key("ssl.keyStore.location") {
+        if self.is_secured() {
             line("secureClientPort", &own.secure.to_string());
             line("secureClientPortAddress", "127.0.0.1");
         }
         if ports.len() > 1 {
+            let is_observer = |index: usize| index >= ports.len() - observers;
             line("standaloneEnabled", "false");
-            for (id, member) in (1..).zip(ports) {
-                line(&format!("server.{id}"), &format!("127.0.0.1:{}:{}", member.peer, member.election));
+            if is_observer(index) {
+                line("peerType", "observer");
+            }
+            for (place, member) in ports.iter().enumerate() {
+                let role = if is_observer(place) { ":observer" } else { "" };
+                line(
+                    &format!("server.{}", place + 1),
+                    &format!("127.0.0.1:{}:{}{role}", member.peer, member.election),
+                );
             }
         }
         text
@@ -220,7 +249,7 @@ mod tests {
     #[test]
     fn a_single_member_is_a_standalone_server_with_upstreams_defaults() {
         assert_eq!(
-            settings(&[]).unwrap().zoo_cfg(0, &ports(1)),
+            settings(&[]).unwrap().zoo_cfg(0, &ports(1), 0),
             "initLimit=10\nmaxClientCnxns=0\nsyncLimit=5\ntickTime=2000\n\
              dataDir=./data\nclientPort=1000\nclientPortAddress=127.0.0.1\n4lw.commands.whitelist=*\n\
              admin.serverPort=1003\nadmin.serverAddress=127.0.0.1\n"
@@ -229,7 +258,7 @@ mod tests {
 
     #[test]
     fn several_members_know_each_other() {
-        let text = settings(&[]).unwrap().zoo_cfg(1, &ports(3));
+        let text = settings(&[]).unwrap().zoo_cfg(1, &ports(3), 0);
         assert!(text.contains("clientPort=2000\n"), "{text}");
         assert!(
             text.ends_with(
@@ -238,6 +267,34 @@ mod tests {
             ),
             "{text}"
         );
+    }
+
+    #[test]
+    fn the_last_members_observe() {
+        let text = |index| settings(&[]).unwrap().zoo_cfg(index, &ports(4), 1);
+        let ensemble = "server.1=127.0.0.1:1001:1002\nserver.2=127.0.0.1:2001:2002\n\
+                        server.3=127.0.0.1:3001:3002\nserver.4=127.0.0.1:4001:4002:observer\n";
+        assert!(text(0).ends_with(&format!("standaloneEnabled=false\n{ensemble}")), "{}", text(0));
+        let observer = format!("standaloneEnabled=false\npeerType=observer\n{ensemble}");
+        assert!(text(3).ends_with(&observer), "{}", text(3));
+    }
+
+    #[test]
+    fn the_version_chooses_the_release_and_is_no_line_of_zoo_cfg() {
+        for (user, version) in [
+            (&[][..], "3.9.4"),
+            (&[("version", "3.9")], "3.9.4"),
+            (&[("version", "3.8")], "3.8.0"),
+            (&[("version", "3.8.0")], "3.8.0"),
+        ] {
+            let settings = settings(user).unwrap();
+            assert_eq!((settings.release.version, &*settings.in_force()["version"]), (version, version));
+            assert!(!settings.zoo_cfg(0, &ports(1), 0).contains("version"));
+        }
+        for version in ["3", "3.", "3.80", "3.8.1", "", "latest"] {
+            let error = settings(&[("version", version)]).unwrap_err().to_string();
+            assert!(error.contains("3.9.4 and 3.8.0"), "{version}: {error}");
+        }
     }
 
     #[test]
@@ -250,7 +307,7 @@ mod tests {
             ("jvm.jute.maxbuffer", "4194304"),
         ])
         .unwrap();
-        let text = settings.zoo_cfg(0, &ports(1));
+        let text = settings.zoo_cfg(0, &ports(1), 0);
         assert!(text.contains("tickTime=500\n") && text.contains("snapCount=1000\n"), "{text}");
         assert!(!text.contains("2000") && !text.contains("Xmx") && !text.contains("jute"), "{text}");
         assert_eq!(settings.java_options(), ["-Xmx1g", "-Xss1m", "-Djute.maxbuffer=4194304"]);
@@ -265,7 +322,7 @@ mod tests {
     #[test]
     fn a_metrics_provider_gets_a_port_of_its_own_on_each_member() {
         let settings = settings(&[("metricsProvider.className", "Prometheus")]).unwrap();
-        let text = settings.zoo_cfg(1, &ports(3));
+        let text = settings.zoo_cfg(1, &ports(3), 0);
         assert!(
             text.contains("metricsProvider.httpHost=127.0.0.1\nmetricsProvider.httpPort=2004\n"),
             "{text}"
@@ -275,7 +332,7 @@ mod tests {
     #[test]
     fn a_key_store_brings_a_port_for_clients_over_tls() {
         let settings = settings(&[("ssl.keyStore.location", "/k.pem")]).unwrap();
-        let text = settings.zoo_cfg(1, &ports(3));
+        let text = settings.zoo_cfg(1, &ports(3), 0);
         assert!(text.contains("secureClientPort=2005\nsecureClientPortAddress=127.0.0.1\n"), "{text}");
     }
 

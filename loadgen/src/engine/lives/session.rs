@@ -455,8 +455,7 @@ impl<'a, D: Driver> Session<'a, D> {
     }
 
     fn tell(&self, member: Option<usize>, change: SessionChange, cause: String) {
-        let id = self.identity.session_id;
-        tell(self.shared, self.life.stream, self.life.number, member, change, id, cause);
+        tell(self.shared, self.life.stream, self.life.number, member, change, &self.identity, cause);
     }
 }
 

@@ -1,0 +1,164 @@
+//! Against ensembles other than the usual one: an older ZooKeeper, and one with an observer.
+
+#![allow(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
+
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use quorumeter_ensemble::launch::Launched;
+use quorumeter_ensemble::launch::child::Wrapper;
+use quorumeter_ensemble::launch::zookeeper::{Options, start};
+use quorumeter_record::{EventKind, SessionChange};
+use support::{Measured, QUORUMETER, measure_on, older_zookeeper, quorumeter, real_zookeeper, srvr, words};
+
+mod support;
+
+/// A few Java processes are enough for one machine at a time.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn options(members: u32, dir: &tempfile::TempDir, settings: &[(&str, &str)]) -> Options {
+    let mut options = Options::new(members, dir.path().join("zk"), Wrapper::Quorumeter(QUORUMETER.into()));
+    options.ready_timeout = Duration::from_secs(120);
+    options.settings = settings.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
+    options
+}
+
+fn addresses(ensemble: &Launched) -> Vec<SocketAddr> {
+    ensemble.members.iter().map(|member| member.address).collect()
+}
+
+/// The members that a stream's sessions got their connections from.
+fn members_of(measured: &Measured, of_stream: &str) -> Vec<String> {
+    let mut members: Vec<String> = measured
+        .record()
+        .events()
+        .unwrap()
+        .filter_map(|event| match event.unwrap().kind {
+            EventKind::Session { stream, change: SessionChange::Connected, member, .. }
+                if stream == of_stream =>
+            {
+                Some(member)
+            }
+            _ => None,
+        })
+        .collect();
+    members.sort();
+    members.dedup();
+    members
+}
+
+/// The default workload, watches of each kind, credentials and clean-up on ZooKeeper 3.8, whose watch events carry no
+/// zxid.
+#[test]
+fn an_older_zookeeper_is_measured_like_the_current_one() {
+    if older_zookeeper("an_older_zookeeper_is_measured_like_the_current_one").is_none() {
+        return;
+    }
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let ensemble = start(&options(3, &dir, &[("version", "3.8")])).unwrap();
+    assert_eq!(ensemble.settings["version"], "3.8.0");
+    let addresses = addresses(&ensemble);
+    let nodes_before = srvr(addresses[0]).node_count;
+
+    let usual = include_str!("../workloads/default.toml");
+    let usual = usual.replace("measure = \"10s\"", "measure = \"2s\"").replace("4k/s", "200/s");
+    assert!(usual.contains("\"2s\"") && usual.contains("200/s"), "{usual}");
+    let measured = measure_on(&addresses, &usual);
+    let summary = measured.summary();
+    assert!(summary.complete && summary.accounting.balanced && summary.accounting.ok > 100, "{summary:?}");
+    let record = measured.record();
+    let target = record.manifest().target.as_ref().unwrap();
+    let mut roles: Vec<&str> = target.members.iter().filter_map(|m| m.role.as_deref()).collect();
+    roles.sort_unstable();
+    assert_eq!(roles, ["follower", "follower", "leader"]);
+    for member in &target.members {
+        assert!(member.version.as_ref().unwrap().starts_with("3.8.0-"), "{member:?}");
+    }
+    let samples: Vec<_> = record.members().unwrap().map(Result::unwrap).collect();
+    assert!(samples.iter().any(|s| s.packets_received.is_some() && s.zxid.is_some() && s.znodes.is_some()));
+
+    std::fs::write(dir.path().join("password"), "secret\n").unwrap();
+    let watching = format!(
+        "phases = {{ warmup = \"500ms\", measure = \"3s\" }}\n\
+         client.auth = {{ user = \"bench\", password_file = {:?} }}\n\
+         [dataset]\nnodes = 12\nchildren_per_parent = 6\n\
+         [[stream]]\nname = \"app\"\nsessions = 2\ndepth = 2\nrate = \"100/s\"\nmix = {{ write = 1 }}\n\
+         [[stream]]\nname = \"p\"\nsessions = 3\nwatch = {{ kind = \"persistent\", watchers = 2 }}\n\
+         [[stream]]\nname = \"r\"\nsessions = 3\nwatch = {{ kind = \"recursive\", watchers = 2 }}\n\
+         [[stream]]\nname = \"o\"\nsessions = 3\nwatch = {{ kind = \"one-shot\", watchers = 2 }}\n",
+        dir.path().join("password"),
+    );
+    let measured = measure_on(&addresses, &watching);
+    let summary = measured.summary();
+    let writes = summary.ops["app.write"].ok;
+    assert!(writes > 100, "{summary:?}");
+    for stream in ["p", "r", "o"] {
+        let watch = &summary.watches[stream];
+        assert_eq!((watch.lost, watch.duplicate, watch.unmatched), (0, 0, 0), "{stream}: {watch:?}");
+    }
+    for stream in ["p", "r"] {
+        let watch = &summary.watches[stream];
+        // Two watchers for each write of the measured window; two writes may be told by one event.
+        let told = summary.ops[&format!("{stream}.watch_delivery")].ok + watch.merged;
+        assert_eq!(told, 2 * writes, "{stream}: {watch:?}");
+    }
+    assert_eq!(srvr(addresses[0]).node_count, nodes_before, "something is left");
+
+    let url = format!("zk://{}", addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(","));
+    let cleaned = quorumeter(dir.path(), &["clean", "--target", &url]);
+    assert_eq!(String::from_utf8_lossy(&cleaned.stdout), "nothing to remove\n", "{cleaned:?}");
+}
+
+/// Three voters and an observer: sessions go where their stream's placement says, and the record tells the roles.
+#[test]
+fn sessions_are_placed_on_observers_followers_and_the_leader() {
+    if real_zookeeper("sessions_are_placed_on_observers_followers_and_the_leader").is_none() {
+        return;
+    }
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let ensemble = start(&Options { observers: 1, ..options(3, &dir, &[]) }).unwrap();
+    let addresses = addresses(&ensemble);
+    assert_eq!(addresses.len(), 4);
+    let stream = |name: &str| {
+        format!(
+            "[[stream]]\nname = \"{name}\"\nsessions = 4\nrate = \"50/s\"\nmembers = \"{name}\"\n\
+             mix = {{ read = 1, write = 1 }}\n"
+        )
+    };
+    let workload = format!(
+        "phases = {{ warmup = \"500ms\", measure = \"2s\" }}\n[dataset]\nnodes = 20\n{}{}{}",
+        stream("leader"),
+        stream("followers"),
+        stream("observers")
+    );
+    let measured = measure_on(&addresses, &workload);
+    let summary = measured.summary();
+    assert!(summary.complete && summary.accounting.balanced, "{summary:?}");
+    let target = measured.record().manifest().target.clone().unwrap();
+    let with_role = |role: &str| {
+        let members = target.members.iter().filter(|member| member.role.as_deref() == Some(role));
+        let mut members: Vec<String> = members.map(|member| member.address.clone()).collect();
+        members.sort();
+        members
+    };
+    assert_eq!(with_role("observer"), [addresses[3].to_string()], "{target:?}");
+    for (stream, role, number) in
+        [("leader", "leader", 1), ("followers", "follower", 2), ("observers", "observer", 1)]
+    {
+        assert_eq!(with_role(role).len(), number, "{target:?}");
+        assert_eq!(members_of(&measured, stream), with_role(role), "{stream}");
+        for op in ["read", "write"] {
+            let op = &summary.ops[&format!("{stream}.{op}")];
+            assert!(op.ok > 0 && op.unknown == 0, "{stream}: {op:?}");
+        }
+    }
+    let report = quorumeter(dir.path(), &["report", measured.folder().to_str().unwrap()]);
+    let report = words(&report.stdout);
+    assert!(report.contains("ensemble of 4 members (1 observer)"), "{report}");
+}
