@@ -274,3 +274,43 @@ fn a_misspelt_key_of_a_table_of_metrics_is_told() {
         assert!(error.help.as_ref().is_some_and(|help| help.contains(said)), "{error:?}");
     }
 }
+
+#[test]
+fn lives_have_what_their_cycle_needs_and_nothing_else() {
+    let stream = |lines: &str| {
+        Workload::read(&format!("[[stream]]\nname = \"s\"\nsessions = 6\n{lines}\n"), &[], || 1)
+    };
+    let good = |lines: &str| stream(lines).unwrap();
+    let held = good("rate = \"10/s\"\nlife = { cycle = \"close\", hold = \"2s\" }");
+    assert_eq!(held.streams[0].life, Some(Life { cycle: Cycle::Close, hold_ns: 2_000_000_000 }));
+    assert_eq!(held.streams[0].op_names(), ["connect", "tcp", "tls", "handshake", "first_op", "close"]);
+    assert!(matches!(held.streams[0].load, Load::Open { .. }));
+    let json = serde_json::to_value(&held.file).unwrap();
+    let again: WorkloadFile = serde_json::from_value(json).unwrap();
+    assert_eq!(again, held.file);
+    let text = toml::to_string(&held.file).unwrap();
+    assert_eq!(Workload::read(&text, &[], || 1).unwrap().streams, held.streams);
+    for (cycle, load, first, folders) in [
+        ("idle", Load::Idle, 6, 0),
+        ("drop", Load::Closed, 0, 0),
+        ("reattach", Load::Closed, 6, 0),
+        ("expire", Load::Closed, 2, 6),
+    ] {
+        let workload = good(&format!("life = {{ cycle = \"{cycle}\" }}"));
+        let stream = &workload.streams[0];
+        assert_eq!((&stream.load, stream.first_connections(2)), (&load, first), "{cycle}");
+        assert_eq!((stream.creating_sessions(), stream.depth), (folders, 1), "{cycle}");
+    }
+    for (lines, cause) in [
+        ("life = { cycle = \"idle\" }\nrate = \"1/s\"", "has no rate"),
+        ("life = { cycle = \"expire\" }\nkeys = \"uniform\"", "has no keys"),
+        ("life = { cycle = \"close\" }\nmix = { read = 1 }", "has no mix"),
+        ("life = { cycle = \"close\" }\nwatch = { kind = \"persistent\" }", "has no watch"),
+        ("life = { cycle = \"close\" }\ndepth = 4", "has no depth"),
+        ("life = { cycle = \"reattach\", hold = \"1s\" }", "no session is held"),
+        ("life = { cycle = \"close\" }\narrival = \"poisson\"", "without a rate"),
+    ] {
+        let error = stream(lines).unwrap_err().to_string();
+        assert!(error.contains(cause), "{lines}: {error}");
+    }
+}
