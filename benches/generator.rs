@@ -13,7 +13,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use quorumeter_benches::engine::{client_cpu_ns, engine_run};
-use quorumeter_benches::{BareClients, machine};
+use quorumeter_benches::{BareClients, machine, table_row};
 use quorumeter_ensemble::null;
 use quorumeter_record::Phase;
 use quorumeter_zk::request::{Request, WatchedPath};
@@ -65,6 +65,12 @@ fn cost_per_read() -> io::Result<()> {
     }
     println!("  at most 2.5 × the bare loop: {}", verdict(best[1] <= 2.5 * best[0]));
     println!("  at least 5 × cheaper than zookeeper-client: {}", verdict(5.0 * best[1] <= best[2]));
+    let what = format!("client CPU per read, {CONNECTIONS} connections × depth {DEPTH}");
+    let ns = best.map(|ns| format!("{ns:.0} ns"));
+    let dearer = format!("{:.2} × the cost", best[1] / best[0]);
+    table_row(&what, &ns[1], &format!("{}, bare loop that records nothing", ns[0]), &dearer);
+    let cheaper = format!("{:.1} × cheaper", best[2] / best[1]);
+    table_row(&what, &ns[1], &format!("{}, crate `zookeeper-client`", ns[2]), &cheaper);
     Ok(())
 }
 
@@ -165,6 +171,14 @@ fn schedule_lag() -> io::Result<()> {
         "  p99 {ratio:.1} × lower with timerfd; at least 10 ×, and a lower p50: {}",
         verdict(ratio >= 10.0 && of("timerfd").0 < of("tokio").0)
     );
+    let us = |timer: &str| format!("{:.1} µs", of(timer).1 as f64 / 1e3);
+    let what = format!("schedule lag p99 at {RATE}");
+    table_row(
+        &what,
+        &us("timerfd"),
+        &format!("{}, tokio's timers", us("tokio")),
+        &format!("{ratio:.1} × lower"),
+    );
     Ok(())
 }
 
@@ -181,6 +195,15 @@ fn peak_memory() -> Result<(), Box<dyn std::error::Error>> {
     }
     let holds = peaks_kib[0].abs_diff(peaks_kib[1]) <= 2 << 10;
     println!("  within 2 MiB: {}", verdict(holds));
+    let mib = peaks_kib.map(|kib| format!("{:.2} MiB", kib as f64 / 1024.0));
+    let grown = format!("{:+.2} MiB", (peaks_kib[1] as f64 - peaks_kib[0] as f64) / 1024.0);
+    let [short, long] = MEMORY_RUNS_S;
+    table_row(
+        &format!("peak memory of a run of {long} s, null server included"),
+        &mib[1],
+        &format!("{}, a run of {short} s", mib[0]),
+        &grown,
+    );
     Ok(())
 }
 

@@ -20,6 +20,13 @@ pub fn machine() -> String {
     format!("{}, {cores} cores, shared by server and clients", model.trim_start_matches(['\t', ':', ' ']))
 }
 
+/// Prints a row of the README's table, when it is asked for with `--markdown`.
+pub fn table_row(what: &str, own: &str, beside: &str, ratio: &str) {
+    if std::env::args().any(|arg| arg == "--markdown") {
+        println!("| {what} | {own} | {beside} | {ratio} |");
+    }
+}
+
 /// Sessions that send one prebuilt request again and again, count replies by their length, and look at nothing else.
 #[derive(Debug)]
 pub struct BareClients {

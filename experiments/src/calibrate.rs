@@ -197,7 +197,7 @@ impl Steps<'_> {
                 match old {
                     None => lags.push(lag),
                     Some(old) if p99(&lag).is_some_and(|new| p99(old).is_none_or(|old| new < old)) => {
-                        *old = lag
+                        *old = lag;
                     }
                     Some(_) => {}
                 }

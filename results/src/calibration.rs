@@ -9,7 +9,7 @@ use crate::generator::{CORE_LIMIT, LAG_LIMIT_NS};
 
 /// Less than this share of what was offered, done in time, is not what was offered.
 const DONE_SHARE: f64 = 0.98;
-/// Below this rate a generator that cannot hold it was not let run.
+/// A worker that is late with less than this share of its core was kept from it.
 const MODEST_WORKER: f64 = 0.5;
 
 /// What a run in a closed loop of this depth says of the cost of an op.

@@ -36,11 +36,11 @@ fn run_until(out: &Path, phase: &str, more: &[&str]) -> Child {
     child
 }
 
-fn signal(child: &Child, signal: Signal) {
+pub(crate) fn signal(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
 }
 
-fn wait(mut child: Child, limit: Duration) -> ExitStatus {
+pub(crate) fn wait(mut child: Child, limit: Duration) -> ExitStatus {
     let begun = Instant::now();
     while begun.elapsed() < limit {
         if let Some(status) = child.try_wait().unwrap() {

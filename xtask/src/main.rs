@@ -1,11 +1,13 @@
 //! Automation: real servers, tests, generated files. `cargo xtask help` tells what there is.
 
+mod bench;
 mod generate;
 mod servers;
 mod test;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -32,6 +34,8 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Build for release, run the benchmarks that compare, and print the README's table of them.
+    Bench,
     /// Check format, lints and generated files, then run every test and every sample workload.
     Test {
         /// Do not install real servers. Tests that need one which is not there are skipped, and named.
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
         Task::Servers { names, .. } => servers::install(&names),
         Task::Generate { check: true } => generate::check(),
         Task::Generate { .. } => generate::write(),
+        Task::Bench => bench::run(),
         Task::Test { no_servers } => return test::run(!no_servers),
     };
     match result {
@@ -60,4 +65,14 @@ fn main() -> ExitCode {
 /// The root of the checkout.
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_owned)
+}
+
+/// Runs cargo at the root of the checkout.
+fn cargo(args: &[&str]) -> Result<(), String> {
+    std::io::stdout().flush().map_err(|error| error.to_string())?;
+    match Command::new("cargo").args(args).current_dir(root()).status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("cargo {} failed ({status})", args[0])),
+        Err(error) => Err(format!("cargo cannot be run: {error}")),
+    }
 }

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::{generate, root, servers};
+use crate::{cargo, generate, root, servers};
 
 /// Set to 1: a test that cannot run fails, unless `tests/skips.txt` has it.
 const REQUIRE_SERVERS: &str = "QUORUMETER_REQUIRE_SERVERS";
@@ -290,15 +290,6 @@ fn judge_workload(code: Option<Option<i32>>, ok: u64, output: &str) -> Result<i3
             Err(format!("no operation succeeded (exit code {code})"))
         }
         Some(Some(code)) => Err(format!("exit code {code}")),
-    }
-}
-
-fn cargo(args: &[&str]) -> Result<(), String> {
-    std::io::stdout().flush().map_err(|error| error.to_string())?;
-    match Command::new("cargo").args(args).current_dir(root()).status() {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("cargo {} failed ({status})", args[0])),
-        Err(error) => Err(format!("cargo cannot be run: {error}")),
     }
 }
 

@@ -235,3 +235,30 @@ fn formats_have_names() {
     let error = "yaml".parse::<Format>().unwrap_err();
     assert_eq!(error.to_string(), "`yaml` is no report format; there are text, json, csv and markdown");
 }
+
+#[test]
+fn a_calibrated_machine_is_told_beside_what_the_run_asked_of_it() {
+    let mut analysis = eventful();
+    assert!(!render_text(&analysis).contains("calibrated"));
+    let note = |highest_rate, highest_rate_is_lower_bound| quorumeter_record::CalibrationNote {
+        calibrated: "2026-11-25T10:19:03.123Z".to_owned(),
+        workers: 8,
+        highest_rate,
+        highest_rate_is_lower_bound,
+    };
+    let told = "this machine's generator was calibrated at 2026-11-25 10:19 UTC with 8 workers and reads: highest rate";
+    for (note, rest) in [
+        (note(Some(120_000.0), false), "120,000/s; this run offered 1,000/s and did 1,000/s with"),
+        (note(Some(2_000.0), true), "at least 2,000/s; this run offered 1,000/s and did 1,000/s with"),
+        (note(None, false), "none held; this run offered 1,000/s and did 1,000/s with"),
+    ] {
+        let share = note.highest_rate.map(|highest| crate::figures::percent(1_000.0 / highest));
+        analysis.manifest.environment.calibration = Some(note);
+        for text in [render_text(&analysis), render_markdown(&analysis).replace('\\', "")] {
+            let text = words(&text);
+            assert!(text.contains(&format!("{told} {rest}")), "{text}");
+            let of_that = share.as_ref().map(|share| format!("{share} of that"));
+            assert!(of_that.is_none_or(|of_that| text.contains(&of_that)), "{text}");
+        }
+    }
+}
