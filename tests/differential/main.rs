@@ -1,6 +1,6 @@
 //! The embedded member and a real Apache ZooKeeper 3.9.4 get the same random steps, and must answer the same:
-//! reply codes, zxids, every field of every stat but the times, data, children, and every watch event in its
-//! order.
+//! reply codes, zxids, every field of every stat but the times, data, children, every watch event in its order,
+//! and who watches what.
 //!
 //! `QUORUMETER_SEED` (default 1), `QUORUMETER_SEEDS` (number of seeds, default 3) and `QUORUMETER_STEPS`
 //! (steps of each, default 2,500) choose more.
@@ -13,14 +13,15 @@ mod raw;
 mod steps;
 #[path = "../support/mod.rs"]
 mod support;
+mod words;
 
 use std::collections::BTreeSet;
 
 use compare::{SPECIAL, Side};
-use quorumeter_ensemble::embedded;
 use quorumeter_ensemble::launch::Launched;
 use quorumeter_ensemble::launch::child::Wrapper;
 use quorumeter_ensemble::launch::zookeeper::{Options, start};
+use quorumeter_ensemble::{Running, embedded};
 use quorumeter_zk::acl::digest_id;
 use quorumeter_zk::{ErrorCode, Request};
 use steps::{Step, generate};
@@ -70,11 +71,27 @@ fn real(folder: &std::path::Path) -> Launched {
     let settings = [
         ("jvm.zookeeper.DigestAuthenticationProvider.superDigest", &super_digest()[..]),
         ("jvm.zookeeper.extendedTypesEnabled", "true"),
+        // Older Javas write words in the encoding of the environment.
+        ("jvm.file.encoding", "UTF-8"),
         ("jvm.zookeeper.forceSync", "no"),
         ("jvm.znode.container.checkIntervalMs", "3600000"),
     ];
     options.settings = settings.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
     start(&options).unwrap()
+}
+
+/// The same, embedded.
+fn embedded() -> Running {
+    let member = embedded::Options {
+        container_check_interval_ms: 3_600_000,
+        super_digest: Some(super_digest()),
+        ..embedded::Options::default()
+    };
+    let member = embedded::start(member).unwrap();
+    // The launcher has had a session of the real one, to see that it serves; both are to have had the same.
+    let mut first = raw::Raw::connect(member.address());
+    assert_eq!(first.code(&Request::CloseSession), ErrorCode::OK);
+    member
 }
 
 /// Of a user whom some of the steps are.
@@ -85,16 +102,7 @@ fn super_digest() -> String {
 /// Runs steps against two new servers; adds what is special about those that succeeded.
 fn first_difference(steps: &[Step], done: &mut BTreeSet<String>) -> Option<Difference> {
     let folder = tempfile::tempdir().unwrap();
-    let real_server = real(folder.path());
-    let member = embedded::Options {
-        container_check_interval_ms: 3_600_000,
-        super_digest: Some(super_digest()),
-        ..embedded::Options::default()
-    };
-    let member = embedded::start(member).unwrap();
-    // The launcher has had a session of the real one, to see that it serves; both are to have had the same.
-    let mut first = raw::Raw::connect(member.address());
-    assert_eq!(first.code(&Request::CloseSession), ErrorCode::OK);
+    let (real_server, member) = (real(folder.path()), embedded());
     let mut real = Side::new(real_server.members[0].address);
     let mut embedded = Side::new(member.address());
     for (index, step) in steps.iter().enumerate() {
@@ -104,13 +112,13 @@ fn first_difference(steps: &[Step], done: &mut BTreeSet<String>) -> Option<Diffe
         }
         if index % 500 == 499 {
             // Before sessions expire; what it tells is looked at in the same way.
-            let (real_seen, embedded_seen) = (real.ping(), embedded.ping());
+            let (real_seen, embedded_seen) = (real.look(), embedded.look());
             if real_seen != embedded_seen {
                 return Some(Difference { step: index, real: real_seen, embedded: embedded_seen });
             }
         }
     }
-    let (real_seen, embedded_seen) = (real.ping(), embedded.ping());
+    let (real_seen, embedded_seen) = (real.look(), embedded.look());
     println!("{} steps: {:?}", steps.len(), real.coverage);
     if steps.len() >= 2_500 {
         assert_eq!(real.coverage.events.len(), 4, "every kind of event");
