@@ -258,6 +258,17 @@ impl Side {
 }
 
 impl Coverage {
+    /// Adds what another sequence of steps has touched.
+    pub(crate) fn add(&mut self, other: Coverage) {
+        fn sum<K: Ord>(to: &mut BTreeMap<K, usize>, from: BTreeMap<K, usize>) {
+            from.into_iter().for_each(|(key, count)| *to.entry(key).or_default() += count);
+        }
+        sum(&mut self.events, other.events);
+        sum(&mut self.codes, other.codes);
+        sum(&mut self.failed_multis, other.failed_multis);
+        sum(&mut self.done, other.done);
+    }
+
     fn note(&mut self, answer: &Answer, op: OpCode, request: Option<&Request<'_>>) {
         for event in &answer.events {
             *self.events.entry(event.kind).or_default() += 1;
