@@ -3,8 +3,10 @@
 mod raw;
 
 use quorumeter_ensemble::{Running, embedded};
+use quorumeter_zk::OpCode;
 use quorumeter_zk::four_letter::{self, Mntr, Mode, Srvr};
-use quorumeter_zk::request::create_mode;
+use quorumeter_zk::reply::Reply;
+use quorumeter_zk::request::{Request, WatchedPath, create_mode, watch_mode};
 use raw::{Raw, word};
 
 fn start() -> Running {
@@ -64,6 +66,40 @@ fn four_letter_words_are_answered_in_upstreams_format() {
     assert!(word(address, "envi").starts_with("Environment:\nzookeeper.version=3.9.4-"));
     assert_eq!(word(address, "gtmk"), "gtmk is not executed because it is not in the whitelist.\n");
     assert_eq!(word(address, "dirs"), "datadir_size: 0\nlogdir_size: 0\n");
+}
+
+#[test]
+fn watches_are_listed_by_session_and_by_path() {
+    let server = start();
+    let address = server.address();
+    let [mut first, second, mut third] = [(); 3].map(|()| Raw::connect(address));
+    assert_eq!((word(address, "wchc"), word(address, "wchp")), ("\n".to_owned(), "\n".to_owned()));
+    first.create("/a", b"", 0);
+    first.get("/a", true);
+    first.call(&Request::Exists(WatchedPath { path: "/ä".into(), watch: true }));
+    // Upstream lists the data watches alone.
+    first.call(&Request::GetChildren(WatchedPath { path: "/".into(), watch: true }));
+    third.call(&Request::AddWatch { path: "/a".into(), mode: watch_mode::PERSISTENT });
+    third.call(&Request::AddWatch { path: "".into(), mode: watch_mode::PERSISTENT_RECURSIVE });
+    // Null, and a persistent mode.
+    let xid = third.take_xid();
+    third.send_record(xid, OpCode::ADD_WATCH, &[255, 255, 255, 255, 0, 0, 0, 0]).unwrap();
+    let answer = third.answer().unwrap().unwrap();
+    assert_eq!((answer.header.xid, answer.reply(OpCode::ADD_WATCH)), (xid, Reply::AddWatch(0)));
+    let [one, two, three] = [&first, &second, &third].map(|raw| format!("0x{:x}", raw.session_id));
+    assert_eq!(word(address, "wchc"), format!("{one}\n\t/a\n\t/ä\n{three}\n\tnull\n\t\n\t/a\n\n"));
+    let expected = format!("null\n\t{three}\n\n\t{three}\n/a\n\t{one}\n\t{three}\n/ä\n\t{one}\n\n");
+    assert_eq!(word(address, "wchp"), expected);
+    assert_eq!(word(address, "wchs"), "2 connections watching 4 paths\nTotal watches:5\n");
+    first.set("/a", b"");
+    first.create("/ä", b"", 0);
+    // As upstream, who has no watch any more is listed until the connection ends.
+    assert_eq!(word(address, "wchc"), format!("{one}\n{three}\n\tnull\n\t\n\t/a\n\n"));
+    assert!(!word(address, "wchc").contains(&two));
+    for mut raw in [first, third] {
+        raw.call(&Request::CloseSession);
+    }
+    assert_eq!((word(address, "wchc"), word(address, "wchp")), ("\n".to_owned(), "\n".to_owned()));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use quorumeter_zk::reply::Reply;
 use quorumeter_zk::request::{Request, SetWatches};
 use quorumeter_zk::{ErrorCode, OpCode, Stat};
 
-use crate::raw::{Answer, Raw};
+use crate::raw::{Answer, Raw, word};
 use crate::steps::{Action, Encoded, SESSIONS, Step};
 
 /// One server with its sessions.
@@ -83,8 +83,39 @@ impl Side {
         }
     }
 
-    /// Keeps all sessions alive, and tells the events that they have not seen yet.
-    pub(crate) fn ping(&mut self) -> String {
+    /// Keeps all sessions alive, and tells the events that they have not seen yet, and who watches what.
+    pub(crate) fn look(&mut self) -> String {
+        self.ping() + &self.watches()
+    }
+
+    /// What the words about watches answer. The order of sessions, and that of paths, means nothing.
+    pub(crate) fn watches(&self) -> String {
+        let mut out = word(self.address, "wchs");
+        for name in ["wchc", "wchp"] {
+            let answer = word(self.address, name);
+            let list = answer.strip_suffix('\n').unwrap_or_else(|| panic!("{name} ends as {answer:?}"));
+            let mut groups: Vec<Vec<String>> = Vec::new();
+            for line in list.split_terminator('\n') {
+                match groups.last_mut() {
+                    Some(group) if line.starts_with('\t') => group.push(self.with_name(line)),
+                    _ => groups.push(vec![self.with_name(line)]),
+                }
+            }
+            groups.iter_mut().for_each(|group| group[1..].sort_unstable());
+            groups.sort_unstable();
+            let _ = writeln!(out, "{name} {groups:?}");
+        }
+        out
+    }
+
+    /// A line with a session's name in place of its id.
+    fn with_name(&self, line: &str) -> String {
+        let digits = line.trim_start_matches('\t').strip_prefix("0x");
+        let name = digits.and_then(|id| self.names.get(&i64::from_str_radix(id, 16).ok()?));
+        name.map_or_else(|| line.to_owned(), |name| line.replace(line.trim_start_matches('\t'), name))
+    }
+
+    fn ping(&mut self) -> String {
         let mut seen = String::new();
         for index in 0..SESSIONS {
             self.sessions[index].send(&Request::Ping);
@@ -227,6 +258,17 @@ impl Side {
 }
 
 impl Coverage {
+    /// Adds what another sequence of steps has touched.
+    pub(crate) fn add(&mut self, other: Coverage) {
+        fn sum<K: Ord>(to: &mut BTreeMap<K, usize>, from: BTreeMap<K, usize>) {
+            from.into_iter().for_each(|(key, count)| *to.entry(key).or_default() += count);
+        }
+        sum(&mut self.events, other.events);
+        sum(&mut self.codes, other.codes);
+        sum(&mut self.failed_multis, other.failed_multis);
+        sum(&mut self.done, other.done);
+    }
+
     fn note(&mut self, answer: &Answer, op: OpCode, request: Option<&Request<'_>>) {
         for event in &answer.events {
             *self.events.entry(event.kind).or_default() += 1;
@@ -241,14 +283,21 @@ impl Coverage {
         {
             *self.failed_multis.entry(code).or_default() += 1;
         }
-        if let Some(name) = request.and_then(|request| special(request, answer, reply)) {
+        let name = match request {
+            Some(request) => special(request, answer, reply),
+            // Of what is no request to this suite's clients, null is all that succeeds here.
+            None if op == OpCode::ADD_WATCH => Some("watch of null".to_owned()),
+            None if op == OpCode::REMOVE_WATCHES => Some("removal of a watch of null".to_owned()),
+            None => None,
+        };
+        if let Some(name) = name {
             *self.done.entry(name).or_default() += 1;
         }
     }
 }
 
 /// What the comparisons have to have seen succeed, all together.
-pub(crate) const SPECIAL: [&str; 19] = [
+pub(crate) const SPECIAL: [&str; 21] = [
     "create of mode 0",
     "create of mode 1",
     "create of mode 2",
@@ -264,6 +313,8 @@ pub(crate) const SPECIAL: [&str; 19] = [
     "removal of watches of type 3",
     "removal of watches of type 4",
     "removal of watches of type 5",
+    "watch of null",
+    "removal of a watch of null",
     "quota's counts",
     "quota's other values",
     "multi on quotas",

@@ -48,6 +48,19 @@ impl std::fmt::Debug for Encoded {
     }
 }
 
+impl Encoded {
+    /// The same request, which begins with a path, with another one.
+    pub(crate) fn with_path(mut self, path: Option<&[u8]>) -> Encoded {
+        let Some((length, rest)) = self.record.split_first_chunk::<4>() else { return self };
+        let rest = rest[u32::from_be_bytes(*length) as usize..].to_vec();
+        self.record.clear();
+        put_buffer(&mut self.record, path);
+        self.record.extend_from_slice(&rest);
+        self.text = format!("{} with the path {path:x?}", self.text);
+        self
+    }
+}
+
 /// The steps of a seed.
 pub(crate) fn generate(seed: u64, count: usize) -> Vec<Step> {
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x1234_5678);
@@ -251,12 +264,17 @@ impl Random {
         let path = path.as_str();
         let check = request(&Request::CheckWatches { path: path.into(), kind });
         let remove = request(&Request::RemoveWatches { path: path.into(), kind });
-        Action::Pipeline(vec![watch, check.clone(), remove, check])
+        let mut all = vec![watch, check.clone(), remove, check];
+        // Of null, too, where there can be such a watch.
+        if all[0].op == OpCode::ADD_WATCH && self.one_in(3) {
+            all = all.into_iter().map(|encoded| encoded.with_path(None)).collect();
+        }
+        Action::Pipeline(all)
     }
 
     /// A request whose path is no UTF-8, or null.
     fn odd_text(&mut self) -> Encoded {
-        let mut encoded = loop {
+        let encoded = loop {
             let encoded = self.request();
             // Those that begin with a path.
             if ![OpCode::MULTI, OpCode::MULTI_READ, OpCode::WHO_AM_I, OpCode::PING].contains(&encoded.op) {
@@ -265,10 +283,9 @@ impl Random {
         };
         let texts: [&[u8]; 6] =
             [b"/\xff", b"\xff", b"/a\xc3", b"/b/\xed\xa0\xbe\xed\xb6\x80", b"/\xed\xa0\xbe", b"/a/\xe2\x98x"];
-        // Upstream takes null for a path where it only passes it on: it watches nothing, and syncs nothing. And it finds
-        // a wrong mode of a create before a wrong path.
+        // Upstream takes null for a path where it only passes it on: it syncs nothing, and lists all ephemerals. And it
+        // finds a wrong mode of a create before a wrong path.
         let may_be_null = match encoded.op {
-            OpCode::ADD_WATCH | OpCode::CHECK_WATCHES | OpCode::REMOVE_WATCHES => false,
             OpCode::SYNC | OpCode::GET_EPHEMERALS | OpCode::CREATE_TTL => false,
             OpCode::CREATE | OpCode::CREATE2 | OpCode::CREATE_CONTAINER => {
                 (0..5).any(|flags: i32| encoded.record.ends_with(&flags.to_be_bytes()))
@@ -277,13 +294,7 @@ impl Random {
         };
         let is_null = may_be_null && self.one_in(4);
         let text = if is_null { None } else { Some(self.pick(&texts)) };
-        let Some((length, rest)) = encoded.record.split_first_chunk::<4>() else { return encoded };
-        let rest = rest[u32::from_be_bytes(*length) as usize..].to_vec();
-        encoded.record.clear();
-        put_buffer(&mut encoded.record, text);
-        encoded.record.extend_from_slice(&rest);
-        encoded.text = format!("{} with the path {text:x?}", encoded.text);
-        encoded
+        encoded.with_path(text)
     }
 
     /// Requests that a server does not serve.
@@ -467,7 +478,7 @@ impl Random {
     }
 }
 
-fn request(request: &Request<'_>) -> Encoded {
+pub(crate) fn request(request: &Request<'_>) -> Encoded {
     let mut record = Vec::new();
     request.encode(&mut record);
     Encoded { op: request.op(), record, text: format!("{request:?}") }

@@ -13,6 +13,9 @@
 //!
 //! Whoever is registered under several kinds gets an event once. One-shot watches of the path itself are gone
 //! afterwards, in each table that was looked at.
+//!
+//! A persistent watch may be of null instead of a path (`None` here): upstream takes it, keeps it and counts it, and
+//! nothing happens to it.
 
 use std::sync::Arc;
 
@@ -50,16 +53,16 @@ impl WatchTable {
 
     /// Sets a one-shot watch on a znode's data, or on its creation.
     pub fn watch_data(&mut self, path: &str, watcher: WatcherId) {
-        self.data.add(path, watcher, Mode::OneShot);
+        self.data.add(Some(path), watcher, Mode::OneShot);
     }
 
     /// Sets a one-shot watch on a znode's children.
     pub fn watch_children(&mut self, path: &str, watcher: WatcherId) {
-        self.child.add(path, watcher, Mode::OneShot);
+        self.child.add(Some(path), watcher, Mode::OneShot);
     }
 
     /// Sets a watch of a [`watch_mode`]; false for a mode that does not exist.
-    pub fn add_watch(&mut self, path: &str, watcher: WatcherId, mode: i32) -> bool {
+    pub fn add_watch(&mut self, path: Option<&str>, watcher: WatcherId, mode: i32) -> bool {
         match mode {
             watch_mode::PERSISTENT => {
                 self.data.add(path, watcher, Mode::Persistent);
@@ -72,7 +75,7 @@ impl WatchTable {
     }
 
     /// Whether there is a watch of a [`watcher_type`]; `None` for a type that does not exist.
-    pub fn has_watch(&self, path: &str, watcher: WatcherId, kind: i32) -> Option<bool> {
+    pub fn has_watch(&self, path: Option<&str>, watcher: WatcherId, kind: i32) -> Option<bool> {
         let data = self.data.modes(path, watcher);
         let child = self.child.modes(path, watcher);
         Some(match kind {
@@ -87,7 +90,7 @@ impl WatchTable {
 
     /// Removes the watches of a [`watcher_type`]; whether there was one; `None` for a type that does not
     /// exist.
-    pub fn remove_watch(&mut self, path: &str, watcher: WatcherId, kind: i32) -> Option<bool> {
+    pub fn remove_watch(&mut self, path: Option<&str>, watcher: WatcherId, kind: i32) -> Option<bool> {
         let (data, child) = match kind {
             watcher_type::CHILDREN => (0, Mode::OneShot as u8),
             watcher_type::DATA => (Mode::OneShot as u8, 0),
@@ -138,10 +141,10 @@ impl WatchTable {
             }
         }
         for path in watches.persistent.iter() {
-            self.add_watch(&path, watcher, watch_mode::PERSISTENT);
+            self.add_watch(Some(&path), watcher, watch_mode::PERSISTENT);
         }
         for path in watches.persistent_recursive.iter() {
-            self.add_watch(&path, watcher, watch_mode::PERSISTENT_RECURSIVE);
+            self.add_watch(Some(&path), watcher, watch_mode::PERSISTENT_RECURSIVE);
         }
     }
 
@@ -172,7 +175,24 @@ impl WatchTable {
 
     /// What `wchs` tells: watchers, paths and watches of the data table.
     pub fn data_summary(&self) -> (usize, usize, usize) {
-        (self.data.by_watcher.len(), self.data.by_path.len(), self.data.watch_count())
+        let paths = self.data.by_path.len() + usize::from(self.data.null.is_some());
+        (self.data.by_watcher.len(), paths, self.data.watch_count())
+    }
+
+    /// What `wchp` tells: the paths of the data table and the watchers of each, in no particular order.
+    pub fn data_by_path(&self) -> impl Iterator<Item = (Option<&str>, impl Iterator<Item = WatcherId>)> {
+        let numbers = self.data.by_path.values().chain(&self.data.null);
+        numbers.map(|&number| {
+            let watched = &self.data.paths[number as usize];
+            (watched.path.as_deref(), watched.watchers.keys().copied())
+        })
+    }
+
+    /// What `wchc` tells: the watchers of the data table and the paths of each, in no particular order. A watcher whose
+    /// one-shot watches are all used up has none.
+    pub fn data_by_watcher(&self) -> impl Iterator<Item = (WatcherId, impl Iterator<Item = Option<&str>>)> {
+        let path = |&number: &u32| self.data.paths[number as usize].path.as_deref();
+        self.data.by_watcher.iter().map(move |(watcher, numbers)| (*watcher, numbers.iter().map(path)))
     }
 }
 
@@ -181,6 +201,8 @@ impl WatchTable {
 #[derive(Debug, Default)]
 struct Side {
     by_path: FastMap<Arc<str>, u32>,
+    /// The number of null, when it is watched.
+    null: Option<u32>,
     paths: Vec<Watched>,
     unused: Vec<u32>,
     by_watcher: FastMap<WatcherId, FastSet<u32>>,
@@ -190,17 +212,14 @@ struct Side {
 
 #[derive(Debug)]
 struct Watched {
-    path: Arc<str>,
+    path: Option<Arc<str>>,
     /// The sum of the modes of each watcher, never 0.
     watchers: FastMap<WatcherId, u8>,
 }
 
 impl Side {
-    fn add(&mut self, path: &str, watcher: WatcherId, mode: Mode) {
-        let number = match self.by_path.get(path) {
-            Some(&number) => number,
-            None => self.new_path(path),
-        };
+    fn add(&mut self, path: Option<&str>, watcher: WatcherId, mode: Mode) {
+        let number = self.number(path).unwrap_or_else(|| self.new_path(path));
         let modes = self.paths[number as usize].watchers.entry(watcher).or_default();
         if *modes == 0 {
             self.by_watcher.entry(watcher).or_default().insert(number);
@@ -211,30 +230,40 @@ impl Side {
         *modes |= mode as u8;
     }
 
-    fn new_path(&mut self, path: &str) -> u32 {
-        let path: Arc<str> = path.into();
+    fn number(&self, path: Option<&str>) -> Option<u32> {
+        match path {
+            Some(path) => self.by_path.get(path).copied(),
+            None => self.null,
+        }
+    }
+
+    fn new_path(&mut self, path: Option<&str>) -> u32 {
+        let path: Option<Arc<str>> = path.map(Arc::from);
         let number = match self.unused.pop() {
             Some(number) => {
-                self.paths[number as usize].path = Arc::clone(&path);
+                self.paths[number as usize].path = path.clone();
                 number
             }
             None => {
-                self.paths.push(Watched { path: Arc::clone(&path), watchers: FastMap::default() });
+                self.paths.push(Watched { path: path.clone(), watchers: FastMap::default() });
                 self.paths.len() as u32 - 1
             }
         };
-        self.by_path.insert(path, number);
+        match path {
+            Some(path) => _ = self.by_path.insert(path, number),
+            None => self.null = Some(number),
+        }
         number
     }
 
-    fn modes(&self, path: &str, watcher: WatcherId) -> u8 {
-        let Some(&number) = self.by_path.get(path) else { return 0 };
+    fn modes(&self, path: Option<&str>, watcher: WatcherId) -> u8 {
+        let Some(number) = self.number(path) else { return 0 };
         self.paths[number as usize].watchers.get(&watcher).copied().unwrap_or(0)
     }
 
     /// Takes `modes` from a watch; whether there was one of them.
-    fn remove(&mut self, path: &str, watcher: WatcherId, modes: u8) -> bool {
-        let Some(&number) = self.by_path.get(path) else { return false };
+    fn remove(&mut self, path: Option<&str>, watcher: WatcherId, modes: u8) -> bool {
+        let Some(number) = self.number(path) else { return false };
         let Some(kept) = self.paths[number as usize].watchers.get_mut(&watcher) else { return false };
         let removed = *kept & modes;
         *kept &= !modes;
@@ -267,7 +296,10 @@ impl Side {
     fn drop_if_unwatched(&mut self, number: u32) {
         let watched = &mut self.paths[number as usize];
         if watched.watchers.is_empty() {
-            self.by_path.remove(&watched.path);
+            match &watched.path {
+                Some(path) => _ = self.by_path.remove(path),
+                None => self.null = None,
+            }
             // What a watch of thousands has grown to is not kept for the next path.
             if watched.watchers.capacity() > 64 {
                 watched.watchers = FastMap::default();
@@ -347,9 +379,9 @@ mod tests {
             let mut table = WatchTable::new();
             table.watch_data("/a", 1);
             table.watch_children("/a", 2);
-            assert!(table.add_watch("/a", 3, watch_mode::PERSISTENT));
-            assert!(table.add_watch("/a", 4, watch_mode::PERSISTENT_RECURSIVE));
-            assert!(!table.add_watch("/a", 4, 2));
+            assert!(table.add_watch(Some("/a"), 3, watch_mode::PERSISTENT));
+            assert!(table.add_watch(Some("/a"), 4, watch_mode::PERSISTENT_RECURSIVE));
+            assert!(!table.add_watch(Some("/a"), 4, 2));
             assert_eq!(table.watch_count(), 5);
             table
         };
@@ -376,13 +408,13 @@ mod tests {
         table.watch_data("/a/b", 1);
         table.watch_children("/a/b", 1);
         for path in ["/", "/a", "/a/b"] {
-            table.add_watch(path, 1, watch_mode::PERSISTENT_RECURSIVE);
-            table.add_watch(path, 1, watch_mode::PERSISTENT);
+            table.add_watch(Some(path), 1, watch_mode::PERSISTENT_RECURSIVE);
+            table.add_watch(Some(path), 1, watch_mode::PERSISTENT);
         }
         assert_eq!(fire(&mut table, DELETED, "/a/b"), [1]);
-        assert_eq!(table.has_watch("/a/b", 1, watcher_type::DATA), Some(false));
+        assert_eq!(table.has_watch(Some("/a/b"), 1, watcher_type::DATA), Some(false));
         assert_eq!(
-            table.has_watch("/a/b", 1, watcher_type::CHILDREN),
+            table.has_watch(Some("/a/b"), 1, watcher_type::CHILDREN),
             Some(false),
             "it is used up, though unheard"
         );
@@ -394,19 +426,19 @@ mod tests {
         let mut table = WatchTable::new();
         table.watch_data("/a", 1);
         table.watch_children("/a", 1);
-        table.add_watch("/a", 1, watch_mode::PERSISTENT);
-        table.add_watch("/a", 1, watch_mode::PERSISTENT_RECURSIVE);
+        table.add_watch(Some("/a"), 1, watch_mode::PERSISTENT);
+        table.add_watch(Some("/a"), 1, watch_mode::PERSISTENT_RECURSIVE);
         for kind in 1..=5 {
-            assert_eq!(table.has_watch("/a", 1, kind), Some(true), "{kind}");
-            assert_eq!(table.has_watch("/a", 2, kind), Some(false), "{kind}");
-            assert_eq!(table.remove_watch("/b", 1, kind), Some(false), "{kind}");
+            assert_eq!(table.has_watch(Some("/a"), 1, kind), Some(true), "{kind}");
+            assert_eq!(table.has_watch(Some("/a"), 2, kind), Some(false), "{kind}");
+            assert_eq!(table.remove_watch(Some("/b"), 1, kind), Some(false), "{kind}");
         }
-        assert_eq!((table.has_watch("/a", 1, 0), table.remove_watch("/a", 1, 6)), (None, None));
+        assert_eq!((table.has_watch(Some("/a"), 1, 0), table.remove_watch(Some("/a"), 1, 6)), (None, None));
         for kind in [1, 2, 4, 5] {
-            assert_eq!(table.remove_watch("/a", 1, kind), Some(true), "{kind}");
-            assert_eq!(table.remove_watch("/a", 1, kind), Some(false), "{kind} again");
+            assert_eq!(table.remove_watch(Some("/a"), 1, kind), Some(true), "{kind}");
+            assert_eq!(table.remove_watch(Some("/a"), 1, kind), Some(false), "{kind} again");
         }
-        assert_eq!(table.remove_watch("/a", 1, watcher_type::ANY), Some(false));
+        assert_eq!(table.remove_watch(Some("/a"), 1, watcher_type::ANY), Some(false));
         assert_eq!((table.watch_count(), table.data.recursive), (0, 0));
         assert!(table.data.by_watcher.is_empty() && table.data.by_path.is_empty());
     }
@@ -416,7 +448,7 @@ mod tests {
         let mut table = WatchTable::new();
         for watcher in 0..1000 {
             table.watch_data("/a", watcher);
-            table.add_watch(&format!("/{watcher}"), watcher, watch_mode::PERSISTENT_RECURSIVE);
+            table.add_watch(Some(&format!("/{watcher}")), watcher, watch_mode::PERSISTENT_RECURSIVE);
         }
         assert_eq!(table.data_summary(), (1000, 1001, 2000));
         for watcher in 0..1000 {
@@ -427,6 +459,76 @@ mod tests {
         table.watch_data("/b", 1);
         assert_eq!(fire(&mut table, CREATED, "/b"), [1]);
         assert_eq!(table.data.paths.len(), 1001);
+    }
+
+    #[test]
+    fn null_is_watched_as_paths_are() {
+        let mut table = WatchTable::new();
+        for mode in [watch_mode::PERSISTENT, watch_mode::PERSISTENT_RECURSIVE] {
+            assert!(table.add_watch(None, 1, mode));
+        }
+        table.add_watch(Some("null"), 1, watch_mode::PERSISTENT);
+        assert_eq!((table.data_summary(), table.watch_count()), ((1, 2, 2), 4));
+        for (kind, is_there) in [(1, false), (2, false), (3, true), (4, true), (5, true)] {
+            assert_eq!(table.has_watch(None, 1, kind), Some(is_there), "{kind}");
+        }
+        for kind in [CREATED, CHANGED, DELETED, CHILDREN] {
+            assert_eq!(fire(&mut table, kind, "/null"), []);
+        }
+        assert_eq!(table.remove_watch(None, 1, watcher_type::PERSISTENT), Some(true));
+        assert_eq!(table.remove_watch(None, 1, watcher_type::ANY), Some(true));
+        assert_eq!(table.remove_watch(None, 1, watcher_type::ANY), Some(false));
+        assert_eq!((table.data_summary(), table.data.recursive), ((1, 1, 1), 0));
+        // Its number is another path's now, and that path's number its.
+        table.watch_data("/a", 1);
+        table.remove_watch(Some("null"), 1, watcher_type::ANY);
+        table.add_watch(None, 2, watch_mode::PERSISTENT);
+        assert_eq!(fire(&mut table, CHANGED, "/a"), [1]);
+        table.forget(2);
+        assert_eq!((table.data_summary(), table.data.null), ((1, 0, 0), None));
+    }
+
+    #[test]
+    fn the_data_table_is_listed_by_path_and_by_watcher() {
+        let by_path = |table: &WatchTable| {
+            let mut list: Vec<_> = table
+                .data_by_path()
+                .map(|(path, watchers)| {
+                    let mut watchers: Vec<_> = watchers.collect();
+                    watchers.sort_unstable();
+                    (path.map(str::to_owned), watchers)
+                })
+                .collect();
+            list.sort_unstable();
+            list
+        };
+        let by_watcher = |table: &WatchTable| {
+            let mut list: Vec<_> = table
+                .data_by_watcher()
+                .map(|(watcher, paths)| {
+                    let mut paths: Vec<_> = paths.map(|path| path.map(str::to_owned)).collect();
+                    paths.sort_unstable();
+                    (watcher, paths)
+                })
+                .collect();
+            list.sort_unstable();
+            list
+        };
+        let path = |path: &str| Some(path.to_owned());
+        let mut table = WatchTable::new();
+        assert_eq!((by_path(&table), by_watcher(&table)), (vec![], vec![]));
+        table.watch_data("/a", 1);
+        table.watch_children("/child", 1);
+        table.add_watch(Some("/a"), 2, watch_mode::PERSISTENT);
+        table.add_watch(Some("/b"), 2, watch_mode::PERSISTENT_RECURSIVE);
+        table.add_watch(None, 3, watch_mode::PERSISTENT);
+        assert_eq!(by_path(&table), [(None, vec![3]), (path("/a"), vec![1, 2]), (path("/b"), vec![2])]);
+        let expected = [(1, vec![path("/a")]), (2, vec![path("/a"), path("/b")]), (3, vec![None])];
+        assert_eq!(by_watcher(&table), expected);
+        fire(&mut table, CHANGED, "/a");
+        table.forget(3);
+        assert_eq!(by_path(&table), [(path("/a"), vec![2]), (path("/b"), vec![2])]);
+        assert_eq!(by_watcher(&table), [(1, vec![]), (2, vec![path("/a"), path("/b")])]);
     }
 
     #[test]
@@ -483,7 +585,7 @@ mod tests {
             ("/p", watcher_type::PERSISTENT),
             ("/r", watcher_type::PERSISTENT_RECURSIVE),
         ] {
-            assert_eq!(table.has_watch(path, 1, kind), Some(true), "{path}");
+            assert_eq!(table.has_watch(Some(path), 1, kind), Some(true), "{path}");
         }
         assert_eq!(table.watch_count(), 5);
     }

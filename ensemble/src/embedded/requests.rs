@@ -11,6 +11,7 @@ use quorumeter_zk::reply::{ClientInfo, Reply, ReplyHeader};
 use quorumeter_zk::request::{Request, RequestHeader, SetWatches};
 use quorumeter_zk::tree::access::Identity;
 use quorumeter_zk::tree::{Change, MultiKind, Node, consumes_zxid};
+use quorumeter_zk::watch::WatchTable;
 use quorumeter_zk::{ErrorCode, OpCode};
 
 use super::member::{Clients, Member};
@@ -28,6 +29,9 @@ impl Member {
         let request = match Request::decode(header.op, &mut input) {
             Ok(Some(request)) => request,
             Ok(None) => return self.unimplemented(clients, id, header),
+            Err(DecodeError::Null("path")) if is_about_watches(header.op) => {
+                return self.about_watches_of_null(clients, id, header, input);
+            }
             Err(error) => return self.unreadable(clients, id, header, error),
         };
         let Some(wire) = clients.get_mut(id) else { return };
@@ -145,19 +149,11 @@ impl Member {
                 empty(out, header.xid, zxid);
                 Ok(())
             }
-            Request::AddWatch { path, mode } => {
-                if self.watches.add_watch(&path, id, mode) {
-                    Reply::AddWatch(0).encode_frame(out, header.xid, zxid);
-                    Ok(())
-                } else {
-                    Err(ErrorCode::MARSHALLING_ERROR)
-                }
-            }
-            Request::CheckWatches { path, kind } => {
-                found(self.watches.has_watch(&path, id, kind)).map(|()| empty(out, header.xid, zxid))
-            }
-            Request::RemoveWatches { path, kind } => {
-                found(self.watches.remove_watch(&path, id, kind)).map(|()| empty(out, header.xid, zxid))
+            Request::AddWatch { path, mode: kind }
+            | Request::CheckWatches { path, kind }
+            | Request::RemoveWatches { path, kind } => {
+                let result = about_watches(&mut self.watches, header.op, Some(&path), id, kind);
+                result.map(|reply| put_about_watches(out, reply, header.xid, zxid))
             }
             Request::Auth { scheme, auth, .. } => {
                 let super_digest = self.options.super_digest.as_deref();
@@ -191,6 +187,30 @@ impl Member {
                 wire.out.truncate(start);
                 return clients.close_now(id);
             }
+        }
+        self.answered(clients, id);
+    }
+
+    /// A request about watches of null, whose path has been read. Upstream only passes the path on to its tables, which
+    /// take null for one.
+    fn about_watches_of_null(
+        &mut self,
+        clients: &mut Clients,
+        id: WireId,
+        header: RequestHeader,
+        mut input: Reader<'_>,
+    ) {
+        let kind = match input.i32("watch mode or watcher type") {
+            Ok(kind) => kind,
+            Err(error) => return self.unreadable(clients, id, header, error),
+        };
+        let Some(wire) = clients.get_mut(id) else { return };
+        wire.state.last_op = short_name(header.op);
+        wire.state.last_xid = header.xid;
+        let zxid = self.tree.last_zxid();
+        match about_watches(&mut self.watches, header.op, None, id, kind) {
+            Ok(reply) => put_about_watches(&mut wire.out, reply, header.xid, zxid),
+            Err(code) => error(&mut wire.out, header.xid, zxid, code),
         }
         self.answered(clients, id);
     }
@@ -328,12 +348,36 @@ fn fits(lens: impl Iterator<Item = usize>) -> bool {
     lens.map(|len| len + 4).sum::<usize>() <= REPLY_LEN_MAX
 }
 
-/// What the table knows of a watch, as a reply: a type that does not exist cannot even be read.
-fn found(watch: Option<bool>) -> Result<(), ErrorCode> {
-    match watch {
-        Some(true) => Ok(()),
+fn is_about_watches(op: OpCode) -> bool {
+    matches!(op, OpCode::ADD_WATCH | OpCode::CHECK_WATCHES | OpCode::REMOVE_WATCHES)
+}
+
+/// Adds, looks for or removes the watch of a mode or type; the record of the reply, if it has one. A mode or type that
+/// does not exist cannot even be read.
+fn about_watches(
+    watches: &mut WatchTable,
+    op: OpCode,
+    path: Option<&str>,
+    id: WireId,
+    kind: i32,
+) -> Result<Option<Reply<'static>>, ErrorCode> {
+    let found = match op {
+        OpCode::ADD_WATCH if watches.add_watch(path, id, kind) => return Ok(Some(Reply::AddWatch(0))),
+        OpCode::ADD_WATCH => None,
+        OpCode::CHECK_WATCHES => watches.has_watch(path, id, kind),
+        _ => watches.remove_watch(path, id, kind),
+    };
+    match found {
+        Some(true) => Ok(None),
         Some(false) => Err(ErrorCode::NO_WATCHER),
         None => Err(ErrorCode::MARSHALLING_ERROR),
+    }
+}
+
+fn put_about_watches(out: &mut Vec<u8>, reply: Option<Reply<'_>>, xid: i32, zxid: i64) {
+    match reply {
+        Some(reply) => reply.encode_frame(out, xid, zxid),
+        None => empty(out, xid, zxid),
     }
 }
 

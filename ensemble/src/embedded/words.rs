@@ -1,12 +1,13 @@
 //! Four-letter words, in the format of 3.9.4.
 //!
-//! Every one that makes sense here is answered. The others have the answer of those that are not on the whitelist:
-//! there is no trace log (`gtmk`, `stmk`), and the watch table is not listed (`wchc`, `wchp`).
+//! Every one that makes sense here is answered, as upstream does with the whitelist `*`. The others have the answer of
+//! those that are not on the whitelist: there is no trace log (`gtmk`, `stmk`).
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use quorumeter_zk::four_letter::{IMOK, Mode, NOT_WHITELISTED, Srvr, write_isro};
+use quorumeter_zk::watch::WatcherId;
 use tokio::time::Instant;
 
 use super::java_date::java_date;
@@ -29,6 +30,8 @@ impl Member {
                 let (watchers, paths, watches) = self.watches.data_summary();
                 format!("{watchers} connections watching {paths} paths\nTotal watches:{watches}\n")
             }
+            "wchc" => self.wchc(clients),
+            "wchp" => self.wchp(clients),
             "dump" => self.dump(clients),
             "envi" => self.envi(),
             // Everything is in memory.
@@ -90,6 +93,48 @@ impl Member {
             self.options.tick_time_ms,
             self.options.max_client_connections,
         )
+    }
+
+    /// The sessions, and what each of them watches, and an empty line. Sorted, for upstream's order means nothing.
+    fn wchc(&self, clients: &Clients) -> String {
+        let watchers = self.watches.data_by_watcher().map(|(watcher, paths)| {
+            let mut paths: Vec<_> = paths.collect();
+            paths.sort_unstable();
+            (session_of(clients, watcher), paths)
+        });
+        let mut watchers: Vec<_> = watchers.collect();
+        watchers.sort_unstable();
+        let mut out = String::new();
+        for (session_id, paths) in watchers {
+            // Writing to a string does not fail.
+            let _ = writeln!(out, "0x{session_id:x}");
+            for path in paths {
+                let _ = writeln!(out, "\t{}", java_text(path));
+            }
+        }
+        out.push('\n');
+        out
+    }
+
+    /// What is watched, and the sessions that watch each, and an empty line. Sorted too.
+    fn wchp(&self, clients: &Clients) -> String {
+        let paths = self.watches.data_by_path().map(|(path, watchers)| {
+            let mut sessions: Vec<_> = watchers.map(|watcher| session_of(clients, watcher)).collect();
+            sessions.sort_unstable();
+            (path, sessions)
+        });
+        let mut paths: Vec<_> = paths.collect();
+        paths.sort_unstable();
+        let mut out = String::new();
+        for (path, sessions) in paths {
+            // Writing to a string does not fail.
+            let _ = writeln!(out, "{}", java_text(path));
+            for session_id in sessions {
+                let _ = writeln!(out, "\t0x{session_id:x}");
+            }
+        }
+        out.push('\n');
+        out
     }
 
     fn dump(&self, clients: &Clients) -> String {
@@ -157,6 +202,16 @@ impl Member {
     fn elapsed_ms(&self) -> u64 {
         Instant::now().saturating_duration_since(self.started_at).as_millis() as u64
     }
+}
+
+/// The session of a connection, 0 for none.
+fn session_of(clients: &Clients, watcher: WatcherId) -> i64 {
+    clients.get(watcher).map_or(0, |wire| wire.state.session_id)
+}
+
+/// A path as Java writes it.
+fn java_text(path: Option<&str>) -> &str {
+    path.unwrap_or("null")
 }
 
 /// The connections, one a line, and an empty line.
