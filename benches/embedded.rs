@@ -73,7 +73,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         table_row(
             &format!("server CPU per {name}, embedded server, {CONNECTIONS} connections × depth {DEPTH}"),
             &us[0],
-            &format!("{}, ZooKeeper {} standalone, `forceSync=no`", us[1], zookeeper::VERSION),
+            &format!(
+                "{}, ZooKeeper {} standalone, `forceSync=no`",
+                us[1],
+                zookeeper::Release::ALL[0].version
+            ),
             &format!("{ratio:.1} × cheaper"),
         );
     }

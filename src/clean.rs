@@ -56,7 +56,10 @@ async fn clean_target(target: &TargetUrl, settings: DialSettings) -> Result<Clea
     })?;
     let timeouts = Timeouts { session_ms: 10_000, connect_ms: 2000, read_share: 2.0 / 3.0 };
     let connected = Client::connect(members, timeouts, settings, Duration::from_secs(5)).await;
-    let mut client = connected.map_err(|error| diagnose::fail(&error, EXIT_ENVIRONMENT))?;
+    let mut client = connected.map_err(|error| {
+        diagnose::usage(&format!("cannot connect to {target}: {error}"));
+        EXIT_ENVIRONMENT
+    })?;
     let cleaned = clean(&mut client, &target.chroot).await;
     client.close().await;
     cleaned.map_err(|error| diagnose::fail(&error, EXIT_ENVIRONMENT))

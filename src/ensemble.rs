@@ -93,6 +93,9 @@ async fn serve(launched: &Launched, signals: &mut Signals) -> Result<(), u8> {
 
 fn announce(launched: &Launched) {
     let mut text = format!("{}\n", ensembles::url_of(launched));
+    if let Some(secure) = ensembles::secure_url_of(launched) {
+        text += &format!("over TLS: {secure}\n");
+    }
     for member in &launched.members {
         text += &format!(
             "member {}: {}, pid {}, log {}\n",

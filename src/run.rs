@@ -21,7 +21,8 @@ const DEFAULT_WORKLOAD: &str = include_str!("../workloads/default.toml");
 pub(crate) struct Args {
     /// Workload file (TOML); a modest mix of reads and writes when left out.
     workload: Option<PathBuf>,
-    /// Ensemble to measure, as zk://HOST:PORT,HOST:PORT/CHROOT, or zks:// over TLS.
+    /// Ensemble to measure, as zk://HOST:PORT,[IPV6]:PORT/CHROOT, or zks:// over TLS; without a port 2181, over TLS
+    /// 2281. Every address of a name is a member.
     #[arg(long, value_name = "URL", conflicts_with_all = ["ensemble", "server"])]
     target: Option<String>,
     #[command(flatten)]

@@ -1,16 +1,19 @@
-//! Against ensembles other than the usual one: an older ZooKeeper, and one with an observer.
+//! Against ensembles other than the usual one: an older ZooKeeper, one with an observer, and one that is reached by IPv6.
 
 #![allow(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quorumeter_ensemble::launch::Launched;
-use quorumeter_ensemble::launch::child::Wrapper;
+use quorumeter_ensemble::launch::child::{ChildSpec, Children, Wrapper};
+use quorumeter_ensemble::launch::ports::free_port;
 use quorumeter_ensemble::launch::zookeeper::{Options, start};
-use quorumeter_record::{EventKind, SessionChange};
-use support::{Measured, QUORUMETER, measure_on, older_zookeeper, quorumeter, real_zookeeper, srvr, words};
+use quorumeter_record::{EventKind, RecordReader, SessionChange, Summary};
+use support::{
+    Measured, QUORUMETER, measure_on, older_zookeeper, quorumeter, real_zookeeper, skip, srvr, words,
+};
 
 mod support;
 
@@ -161,4 +164,99 @@ fn sessions_are_placed_on_observers_followers_and_the_leader() {
     let report = quorumeter(dir.path(), &["report", measured.folder().to_str().unwrap()]);
     let report = words(&report.stdout);
     assert!(report.contains("ensemble of 4 members (1 observer)"), "{report}");
+}
+
+/// Two voters that are at home on ::1 alone, below a chroot: what is printed and recorded can be pasted back.
+#[test]
+fn an_ensemble_on_ipv6_is_measured_and_cleaned() {
+    let name = "an_ensemble_on_ipv6_is_measured_and_cleaned";
+    if let Err(error) = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)) {
+        return skip(name, &format!("this machine has no ::1: {error}"));
+    }
+    let Some(installation) = real_zookeeper(name) else { return };
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let ports: Vec<[u16; 3]> = (0..2).map(|_| [(); 3].map(|()| free_port().unwrap())).collect();
+    let voters: String = ports
+        .iter()
+        .enumerate()
+        .map(|(place, [_, peer, election])| format!("server.{}=[::1]:{peer}:{election}\n", place + 1))
+        .collect();
+    let children = Children::new(Wrapper::Quorumeter(QUORUMETER.into())).unwrap();
+    let mut pids = Vec::new();
+    for (place, [client, ..]) in ports.iter().enumerate() {
+        let id = place + 1;
+        let home = dir.join(format!("zk-{id}"));
+        std::fs::create_dir_all(home.join("data")).unwrap();
+        std::fs::write(home.join("data/myid"), format!("{id}\n")).unwrap();
+        let settings = format!(
+            "tickTime=500\ninitLimit=20\nsyncLimit=20\ndataDir=./data\nclientPort={client}\nclientPortAddress=::1\n\
+             4lw.commands.whitelist=*\nadmin.enableServer=false\n{voters}"
+        );
+        std::fs::write(home.join("zoo.cfg"), settings).unwrap();
+        let jars = installation.lib.join("*");
+        let pid = children.start(ChildSpec {
+            name: format!("zookeeper member {id}"),
+            program: installation.java.clone(),
+            args: ["-Xmx256m".into(), "-cp".into(), jars.into()]
+                .into_iter()
+                .chain(["org.apache.zookeeper.server.quorum.QuorumPeerMain".into(), "zoo.cfg".into()])
+                .collect(),
+            log: home.join("log"),
+            dir: home,
+            announcement: None,
+        });
+        pids.push(pid.unwrap());
+    }
+    let members: Vec<String> = ports.iter().map(|[client, ..]| format!("[::1]:{client}")).collect();
+    let target = format!("zk://{}/bench/here", members.join(","));
+    let clean = || quorumeter(dir, &["clean", "--target", &target]);
+    let begun = Instant::now();
+    let refused = loop {
+        let output = clean();
+        if output.status.success() {
+            break None;
+        }
+        for pid in &pids {
+            children.check(*pid).unwrap();
+        }
+        let error = words(&output.stderr);
+        if begun.elapsed() > Duration::from_secs(120) {
+            break Some(error);
+        }
+    };
+    assert_eq!(refused, None);
+
+    let workload = "phases = { warmup = \"500ms\", measure = \"2s\" }\n[dataset]\nnodes = 20\n\
+                    [[stream]]\nname = \"app\"\nsessions = 4\nrate = \"100/s\"\nmix = { read = 1, write = 1 }\n";
+    std::fs::write(dir.join("workload.toml"), workload).unwrap();
+    let run = quorumeter(dir, &["run", "workload.toml", "--json", "--out", "record", "--target", &target]);
+    assert_eq!(run.status.code(), Some(0), "{}", words(&run.stderr));
+    let summary: Summary = serde_json::from_slice(&run.stdout).unwrap();
+    assert!(summary.complete && summary.accounting.balanced && summary.accounting.ok > 100, "{summary:?}");
+    let record = RecordReader::open(&dir.join("record")).unwrap();
+    let found = record.manifest().target.clone().unwrap();
+    assert_eq!(found.url, target);
+    assert!(found.on_this_machine);
+    assert!(found.members.iter().map(|member| &member.address).eq(&members), "{:?}", found.members);
+    let mut roles: Vec<&str> = found.members.iter().filter_map(|member| member.role.as_deref()).collect();
+    roles.sort_unstable();
+    assert_eq!(roles, ["follower", "leader"]);
+    let sampled = |of: &String| {
+        record.members().unwrap().map(Result::unwrap).any(|s| s.member == *of && s.packets_received.is_some())
+    };
+    assert!(members.iter().all(sampled), "both are asked by mntr");
+    let told = words(&quorumeter(dir, &["report", "record"]).stdout);
+    assert!(told.contains(&format!("zk://{}", members.join(","))), "{told}");
+    let cleaned = clean();
+    assert_eq!(String::from_utf8_lossy(&cleaned.stdout), "nothing to remove\n", "{cleaned:?}");
+
+    let gone = format!("zk://[::1]:{}", free_port().unwrap());
+    for command in [&["run", "--set", "client.connect_limit=500ms"][..], &["clean"]] {
+        let output = quorumeter(dir, &[command, &["--target", &gone]].concat());
+        let error = words(&output.stderr);
+        assert_eq!(output.status.code(), Some(5), "{error}");
+        assert!(error.contains(&gone), "{command:?}: {error}");
+    }
 }

@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
 
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use quorumeter_ensemble::launch::Launched;
@@ -10,6 +13,7 @@ use quorumeter_ensemble::launch::child::Wrapper;
 use quorumeter_ensemble::launch::zookeeper::{Options, start};
 use quorumeter_record::{RecordReader, Summary};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rustix::process::{Pid, Signal, kill_process};
 use support::{QUORUMETER, quorumeter, real_zookeeper};
 
 mod support;
@@ -55,11 +59,9 @@ impl Pki {
     }
 }
 
-/// A member that asks its clients for a certificate, as ZooKeeper's secure port does unless told otherwise.
-fn zookeeper(dir: &Path, pki: &Pki) -> Launched {
-    let mut options = Options::new(1, dir.join("zk"), Wrapper::Quorumeter(QUORUMETER.into()));
-    options.ready_timeout = Duration::from_secs(120);
-    options.settings = [
+/// Settings of a server that asks its clients for a certificate, as ZooKeeper's secure port does unless told otherwise.
+fn settings(pki: &Pki) -> BTreeMap<String, String> {
+    [
         ("serverCnxnFactory", "org.apache.zookeeper.server.NettyServerCnxnFactory"),
         ("ssl.keyStore.location", &pki.file("server.pem")),
         ("ssl.keyStore.type", "PEM"),
@@ -67,8 +69,46 @@ fn zookeeper(dir: &Path, pki: &Pki) -> Launched {
         ("ssl.trustStore.type", "PEM"),
     ]
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
-    .into();
+    .into()
+}
+
+fn zookeeper(dir: &Path, pki: &Pki) -> Launched {
+    let mut options = Options::new(1, dir.join("zk"), Wrapper::Quorumeter(QUORUMETER.into()));
+    options.ready_timeout = Duration::from_secs(120);
+    options.settings = settings(pki);
     start(&options).unwrap()
+}
+
+/// Where `quorumeter ensemble up` says that the secure ports are, they are.
+#[test]
+fn an_ensemble_that_is_up_says_where_it_is_reached_over_tls() {
+    if real_zookeeper("an_ensemble_that_is_up_says_where_it_is_reached_over_tls").is_none() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let pki = Pki::new(dir, "authority");
+    let mut up = Command::new(QUORUMETER);
+    up.args(["ensemble", "up", "zookeeper:2"]);
+    for (key, value) in settings(&pki) {
+        up.args(["--server", &format!("{key}={value}")]);
+    }
+    let mut up = up.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let lines: Vec<String> =
+        BufReader::new(up.stdout.take().unwrap()).lines().take(4).map(Result::unwrap).collect();
+    let cleaned = lines.get(1).and_then(|line| line.strip_prefix("over TLS: ")).map(|secure| {
+        let (ca, cert, key) = (pki.file("ca.pem"), pki.file("cert.pem"), pki.file("key.pem"));
+        quorumeter(dir, &["clean", "--target", secure, "--ca", &ca, "--cert", &cert, "--key", &key])
+    });
+    kill_process(Pid::from_child(&up), Signal::TERM).unwrap();
+    assert!(up.wait().unwrap().success());
+
+    let ports = |line: &str, before: &str| line.strip_prefix(before).map(|rest| rest.split(',').count());
+    assert_eq!(ports(&lines[0], "zk://127.0.0.1:"), Some(2), "{lines:?}");
+    assert_eq!(ports(&lines[1], "over TLS: zks://127.0.0.1:"), Some(2), "{lines:?}");
+    assert!(lines[2].starts_with("member 1: ") && lines[3].starts_with("member 2: "), "{lines:?}");
+    let cleaned = cleaned.unwrap();
+    assert_eq!(String::from_utf8_lossy(&cleaned.stdout), "nothing to remove\n", "{cleaned:?}");
 }
 
 /// All files below a folder, read.

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use quorumeter_ensemble::launch::child::Wrapper;
 use quorumeter_ensemble::launch::{Kind, LaunchError, Launched, own, zookeeper};
-use quorumeter_targets::TargetUrl;
 use quorumeter_targets::url::{HostPort, System};
+use quorumeter_targets::{TargetUrl, TlsOptions};
 
 use crate::secrets;
 
@@ -116,11 +117,18 @@ pub fn start(
 
 /// The target URL of a started ensemble.
 pub fn url_of(launched: &Launched) -> TargetUrl {
-    let members = launched
-        .members
-        .iter()
-        .map(|m| HostPort { host: m.address.ip().to_string(), port: m.address.port() });
-    TargetUrl { system: System::ZooKeeper, members: members.collect(), chroot: String::new(), tls: None }
+    url(launched.members.iter().map(|m| m.address).collect(), None)
+}
+
+/// The target URL of its ports for clients over TLS, where it has such.
+pub fn secure_url_of(launched: &Launched) -> Option<TargetUrl> {
+    let addresses = launched.members.iter().map(|m| m.secure).collect::<Option<_>>()?;
+    Some(url(addresses, Some(TlsOptions::default())))
+}
+
+fn url(addresses: Vec<SocketAddr>, tls: Option<TlsOptions>) -> TargetUrl {
+    let members = addresses.iter().map(|a| HostPort { host: a.ip().to_string(), port: a.port() }).collect();
+    TargetUrl { system: System::ZooKeeper, members, chroot: String::new(), tls }
 }
 
 /// Removes the members' data below a run's folder once they have stopped; their logs and settings stay.

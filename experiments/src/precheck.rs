@@ -23,6 +23,7 @@ pub(crate) async fn members(members: &[Member], pids: &[(std::net::SocketAddr, u
         let srvr = asked.await.ok().and_then(Result::ok);
         infos.push(MemberInfo {
             address: member.address.to_string(),
+            name: member.looked_up_name().map(str::to_owned),
             version: srvr.as_ref().map(|s| s.version.clone()),
             role: srvr.as_ref().map(|s| s.mode.name().to_owned()),
             pid: pids.iter().find(|(address, _)| *address == member.address).map(|(_, pid)| *pid),
@@ -203,6 +204,7 @@ mod tests {
             Workload::read(&text, &[], || 1).unwrap()
         };
         let member = |version: Option<&str>| MemberInfo {
+            name: None,
             address: "h:2181".into(),
             version: version.map(str::to_owned),
             role: None,

@@ -198,6 +198,9 @@ impl TargetInfo {
 pub struct MemberInfo {
     /// Client address.
     pub address: String,
+    /// The name behind which the address was found, with its port; absent when the target names the address itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// Version, as the member tells it.
     pub version: Option<String>,
     /// Role at the precheck.

@@ -145,6 +145,7 @@ pub(crate) fn manifest() -> Manifest {
             root: "/quorumeter/20260101-000000-abcd".to_owned(),
             members: vec![MemberInfo {
                 address: "127.0.0.1:2181".to_owned(),
+                name: None,
                 version: Some("0.1.0".to_owned()),
                 role: Some("leader".to_owned()),
                 pid: None,

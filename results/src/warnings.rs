@@ -1,5 +1,7 @@
 //! What a reader of the results should know, each with what would help.
 
+use std::collections::BTreeMap;
+
 use quorumeter_record::{
     Environment, GeneratorVerdict, LoopKind, Manifest, OpSummary, Quantiles, StopReason, Summary, stage,
 };
@@ -36,6 +38,7 @@ pub(crate) fn warnings(facts: &Facts<'_>) -> Vec<String> {
     littles_law(facts.summary, &mut warnings);
     sessions(facts.timeline, &mut warnings);
     read_only_members(facts.timeline, &mut warnings);
+    names_of_two_families(facts.manifest, &mut warnings);
     watches(facts.summary, &mut warnings);
     if facts.manifest.tool.build == "debug" {
         warnings
@@ -235,6 +238,25 @@ fn read_only_members(timeline: &Timeline, warnings: &mut Vec<String>) {
         "it refused the sessions of this run; --set client.read_only=true lets them attach to it"
     };
     warnings.push(format!("{} lost its quorum and became read-only: {consequence}", members.join(", ")));
+}
+
+/// A name that has addresses of IPv4 and of IPv6 is one server as a rule, and was counted as two members.
+fn names_of_two_families(manifest: &Manifest, warnings: &mut Vec<String>) {
+    let mut names: BTreeMap<&str, [bool; 2]> = BTreeMap::new();
+    for member in manifest.target.iter().flat_map(|target| &target.members) {
+        if let Some(name) = &member.name {
+            names.entry(name).or_default()[usize::from(member.address.starts_with('['))] = true;
+        }
+    }
+    let names: Vec<&str> =
+        names.into_iter().filter(|(_, has)| *has == [true; 2]).map(|(name, _)| name).collect();
+    if !names.is_empty() {
+        warnings.push(format!(
+            "each address counts as a member, and these names have some of IPv4 and of IPv6, which may be of one \
+             server: {}; name a server in --target by the address at which its clients reach it",
+            names.join(", ")
+        ));
+    }
 }
 
 fn watches(summary: &Summary, warnings: &mut Vec<String>) {

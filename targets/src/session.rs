@@ -318,12 +318,19 @@ pub trait Driver: Clone + Send + 'static {
 /// A member as a client knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// As it was named.
+    /// As it was named, with its port.
     pub name: String,
     /// Its client address.
     pub address: SocketAddr,
     /// How connections to it are secured, if they are.
     pub tls: Option<MemberTls>,
+}
+
+impl Member {
+    /// The name behind which its address was found; `None` when it was named by the address itself.
+    pub fn looked_up_name(&self) -> Option<&str> {
+        (self.name.parse() != Ok(self.address)).then_some(&self.name)
+    }
 }
 
 /// How long a client waits, milliseconds.

@@ -1,4 +1,13 @@
 //! Target URLs: `zk://host:port,host:port/chroot`, and `zks://` over TLS.
+//!
+//! | in the URL | is |
+//! |---|---|
+//! | `name`, `name:port` | a member at each of the name's addresses |
+//! | `192.0.2.1`, `192.0.2.1:port` | a member |
+//! | `[2001:db8::1]`, `[2001:db8::1]:port` | a member reached by IPv6 |
+//!
+//! Without a port it is 2181, over TLS 2281. A server that is reached at two addresses, as at one of IPv4 and one of
+//! IPv6, counts as two members: name it by the one at which clients are to reach it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -37,8 +46,9 @@ impl System {
         }
     }
 
-    /// ZooKeeper has no default of its own for the secure one; 2281 is what its documentation shows
-    /// (`secureClientPort=2281`).
+    /// ZooKeeper has no default of its own for the secure one: without `secureClientPort` there is none. 2281 is what
+    /// the project's SSL user guide shows (`secureClientPort=2281`); Kafka's documentation and Cloudera's ensembles use
+    /// 2182, which then has to be given.
     fn default_port(self, secured: bool) -> u16 {
         match (self, secured) {
             (System::ZooKeeper, false) => 2181,
@@ -91,6 +101,12 @@ pub enum UrlError {
     /// A member is not HOST:PORT.
     #[error("{0:?} is no member; write HOST, HOST:PORT or [IPV6]:PORT")]
     Member(String),
+    /// An IPv6 address has a zone, which means something on this machine alone.
+    #[error(
+        "{0:?} has a zone (from the % on), and a target's addresses have none; give the member's name, or an address that \
+         is not link-local"
+    )]
+    Zone(String),
     /// The URL holds a user or password.
     #[error("a target URL holds no user or password; give credentials in the workload's [client] auth")]
     UserInfo,
@@ -146,6 +162,9 @@ fn host_port(text: &str, default_port: u16) -> Result<HostPort, UrlError> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let (host, port) = rest.split_once(']').ok_or_else(bad)?;
+            if host.contains('%') {
+                return Err(UrlError::Zone(text.to_owned()));
+            }
             host.parse::<std::net::Ipv6Addr>().map_err(|_| bad())?;
             (host, if port.is_empty() { None } else { Some(port.strip_prefix(':').ok_or_else(bad)?) })
         }
@@ -193,8 +212,12 @@ mod tests {
             ("zk://[::1]:2182/", "zk://[::1]:2182"),
             ("zks://a,b:1/c", "zks://a:2281,b:1/c"),
             ("zk://127.0.0.1,[::1]/x", "zk://127.0.0.1:2181,[::1]:2181/x"),
+            ("zk://[::1]:2181,[2001:db8::7]:2182/c", "zk://[::1]:2181,[2001:db8::7]:2182/c"),
+            ("zks://[::ffff:192.0.2.1]", "zks://[::ffff:192.0.2.1]:2281"),
         ] {
-            assert_eq!(text.parse::<TargetUrl>().unwrap().to_string(), written);
+            let url: TargetUrl = text.parse().unwrap();
+            assert_eq!(url.to_string(), written);
+            assert_eq!(written.parse(), Ok(url));
         }
     }
 
@@ -212,6 +235,14 @@ mod tests {
             ("zk://a,,b", UrlError::Member("".into())),
             ("zk://::1", UrlError::Member("::1".into())),
             ("zk://[::1", UrlError::Member("[::1".into())),
+            ("zk://[::1]2181", UrlError::Member("[::1]2181".into())),
+            ("zk://[::1]:", UrlError::Member("[::1]:".into())),
+            ("zk://[]:2181", UrlError::Member("[]:2181".into())),
+            ("zk://[::g]:2181", UrlError::Member("[::g]:2181".into())),
+            ("zk://[1::2::3]", UrlError::Member("[1::2::3]".into())),
+            ("zk://[127.0.0.1]", UrlError::Member("[127.0.0.1]".into())),
+            ("zk://a,[fe80::1%eth0]:2181", UrlError::Zone("[fe80::1%eth0]:2181".into())),
+            ("zk://[fe80::1%252]", UrlError::Zone("[fe80::1%252]".into())),
             ("zk://me:secret@a", UrlError::UserInfo),
         ] {
             assert_eq!(text.parse::<TargetUrl>(), Err(error), "{text}");

@@ -74,6 +74,17 @@ pub(super) struct Held {
     pub(super) live: Option<Receiver<Vec<IntervalLine>>>,
 }
 
+impl Held {
+    /// Ends what keeps the control's session alive.
+    pub(super) async fn stop_keeper(&mut self) {
+        if let Some(keeper) = self.keeper.take() {
+            keeper.abort();
+            // It is done with the client when it has ended.
+            let _ = keeper.await;
+        }
+    }
+}
+
 /// Why a run does not go on.
 enum Halt {
     /// The first signal, before there was anything to end early.
@@ -134,11 +145,7 @@ impl Control<'_> {
 
     /// Removes what the run created, and ends what it started. `escape` is what the user can do to stop that.
     async fn clean_up(&mut self, held: &mut Held, escape: &str) {
-        if let Some(keeper) = held.keeper.take() {
-            keeper.abort();
-            // It is done with the client when it has ended.
-            let _ = keeper.await;
-        }
+        held.stop_keeper().await;
         if let Some(Ok(Ok(launched))) = match held.starting.take() {
             Some(starting) => Some(starting.await),
             None => None,

@@ -46,6 +46,8 @@ impl Control<'_> {
         // Who prepares a run and removes what it made has to write.
         let writing = DialSettings { read_only: false, ..settings.clone() };
         let client = self.connect_control(held, &url, writing).await?;
+        // Connections and answers are waited for longer than a short session lives.
+        self.keep(held, &client);
         let local = precheck::on_this_machine(&held.members);
         let workers = precheck::workers(&self.workload, local);
         let values = values::pool(self.workload.largest_value(), self.workload.seed);
@@ -77,17 +79,19 @@ impl Control<'_> {
         if let Some((stream, cause)) = precheck::missing_watch(&self.workload, members) {
             return Err(self.no_such_watch(stream, cause));
         }
+        held.stop_keeper().await;
         let root = held.root.insert(Root::new(&url.chroot, &self.manifest.run_id));
         root.claim(&mut *client.lock().await).await?;
         self.begin_phase(Phase::Prefill, &format!("{} nodes", self.workload.dataset.nodes));
         self.prefill(held, &layout, &client, &values).await?;
-        held.keeper = Some(spawn_local(keep_control(
-            Rc::clone(&client),
-            held.root.clone(),
-            Arc::clone(&self.record),
-            self.clock,
-        )));
+        self.keep(held, &client);
         self.arm(held).await
+    }
+
+    /// Keeps the control's session alive, and the run's lock once it is there.
+    fn keep(&self, held: &mut Held, client: &Rc<tokio::sync::Mutex<Client>>) {
+        let (client, root) = (Rc::clone(client), held.root.clone());
+        held.keeper = Some(spawn_local(keep_control(client, root, Arc::clone(&self.record), self.clock)));
     }
 
     /// Starts the ensemble, if the run is to have one of its own.

@@ -1,7 +1,7 @@
 use quorumeter_record::{
-    Event, EventKind, GateOutcome, GeneratorLine, GeneratorVerdict, IntervalLine, KeysLine, LoopKind, OpLine,
-    OpPhase, Phase, SessionChange, StopReason, StreamCounts, StreamLine, ValueBytes, Verdict, WatchLine,
-    WorkerUse,
+    Event, EventKind, GateOutcome, GeneratorLine, GeneratorVerdict, IntervalLine, KeysLine, LoopKind,
+    MemberInfo, OpLine, OpPhase, Phase, SessionChange, StopReason, StreamCounts, StreamLine, ValueBytes,
+    Verdict, WatchLine, WorkerUse,
 };
 
 use super::*;
@@ -427,4 +427,29 @@ fn a_closed_loop_has_no_offered_rate_and_is_judged_by_cpu_alone() {
     assert_eq!((summary.loop_kind, summary.streams["app"].offered_rate), (LoopKind::Closed, None));
     assert_eq!(summary.generator.verdict, GeneratorVerdict::Ok);
     assert!(summary.warnings.iter().any(|w| w.starts_with("app is a closed loop")));
+}
+
+#[test]
+fn a_name_with_addresses_of_both_families_is_warned_of() {
+    let warned = |members: &[(&str, Option<&str>)]| {
+        let mut run = run();
+        let target = run.manifest.target.as_mut().unwrap();
+        let member = target.members[0].clone();
+        target.members = members
+            .iter()
+            .map(|&(address, name)| MemberInfo {
+                address: address.to_owned(),
+                name: name.map(str::to_owned),
+                ..member.clone()
+            })
+            .collect();
+        let warnings = run.analyse().summary.warnings;
+        warnings.into_iter().find(|w| w.contains("IPv6"))
+    };
+    let both = [("[::1]:1", Some("a:1")), ("127.0.0.1:1", Some("a:1")), ("192.0.2.1:1", Some("b:1"))];
+    let text = warned(&both).unwrap();
+    assert!(text.contains("may be of one server: a:1; name a server"), "{text}");
+    assert_eq!(warned(&both[1..]), None);
+    assert_eq!(warned(&[("[::1]:1", None), ("127.0.0.1:1", None)]), None);
+    assert_eq!(warned(&[("[::1]:1", Some("a:1")), ("127.0.0.1:1", Some("b:1"))]), None);
 }

@@ -1,6 +1,7 @@
 //! The pieces put together: how load sessions reach an ensemble.
 
 use std::borrow::Cow;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -172,17 +173,27 @@ impl ZooKeeper {
     }
 }
 
-/// The addresses behind the names of a target's members; every address of a name counts as a member.
+/// The members behind the names of a target: every address of a name is one, and an address that several names have is
+/// one by the first of them. They are in the order of the names.
 ///
-/// With `tls`, their certificates have to be for these names. An address that several names have goes by the first.
+/// With `tls`, their certificates have to be for these names.
 pub async fn resolve(members: &[HostPort], tls: Option<&Tls>) -> Result<Vec<Member>, String> {
+    let look_up = async |host: &str, port| Ok(tokio::net::lookup_host((host, port)).await?.collect());
+    resolve_with(members, tls, look_up).await
+}
+
+/// The same with addresses from `look_up`, which is given a host and a port.
+async fn resolve_with(
+    members: &[HostPort],
+    tls: Option<&Tls>,
+    look_up: impl AsyncFn(&str, u16) -> io::Result<Vec<SocketAddr>>,
+) -> Result<Vec<Member>, String> {
     let mut resolved: Vec<Member> = Vec::new();
     for member in members {
         let secured = tls.map(|tls| tls.for_host(&member.host)).transpose().map_err(|e| e.to_string())?;
-        let found = tokio::net::lookup_host((member.host.as_str(), member.port))
+        let addresses = look_up(&member.host, member.port)
             .await
             .map_err(|e| format!("cannot find an address for {member}: {e}"))?;
-        let addresses: Vec<SocketAddr> = found.collect();
         if addresses.is_empty() {
             return Err(format!("cannot find an address for {member}"));
         }
@@ -193,4 +204,57 @@ pub async fn resolve(members: &[HostPort], tls: Option<&Tls>) -> Result<Vec<Memb
         }
     }
     Ok(resolved)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TargetUrl;
+
+    /// What a made-up network knows: `a` and `b` have an address in common, and `none` has none.
+    async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        let addresses: &[&str] = match host {
+            "a" => &["192.0.2.1", "2001:db8::1", "192.0.2.1"],
+            "b" => &["192.0.2.2", "192.0.2.1"],
+            "none" => &[],
+            literal if literal.parse::<std::net::IpAddr>().is_ok() => &[literal],
+            _ => return Err(io::Error::other("no such host")),
+        };
+        Ok(addresses.iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), port)).collect())
+    }
+
+    async fn resolved(url: &str) -> Result<Vec<(String, String)>, String> {
+        let url: TargetUrl = url.parse().unwrap();
+        let members = resolve_with(&url.members, None, look_up).await?;
+        Ok(members.into_iter().map(|member| (member.name, member.address.to_string())).collect())
+    }
+
+    #[tokio::test]
+    async fn every_address_of_a_name_is_a_member_once() {
+        for (url, members) in [
+            ("zk://a:1", &[("a:1", "192.0.2.1:1"), ("a:1", "[2001:db8::1]:1")][..]),
+            ("zk://b:1,a:1", &[("b:1", "192.0.2.2:1"), ("b:1", "192.0.2.1:1"), ("a:1", "[2001:db8::1]:1")]),
+            // By the first name that it has, also where that is the address itself.
+            ("zk://192.0.2.1:1,b:1", &[("192.0.2.1:1", "192.0.2.1:1"), ("b:1", "192.0.2.2:1")]),
+            ("zk://[2001:db8:0::1]:1,[2001:db8::1]:1", &[("[2001:db8:0::1]:1", "[2001:db8::1]:1")]),
+            // Another port is another member.
+            (
+                "zk://b:1,192.0.2.2:2",
+                &[("b:1", "192.0.2.2:1"), ("b:1", "192.0.2.1:1"), ("192.0.2.2:2", "192.0.2.2:2")],
+            ),
+        ] {
+            let expected = members.iter().map(|&(name, address)| (name.to_owned(), address.to_owned()));
+            assert_eq!(resolved(url).await, Ok(expected.collect()), "{url}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_without_an_address_is_told() {
+        for (url, error) in [
+            ("zk://a:1,none:2", "cannot find an address for none:2"),
+            ("zk://a:1,c:2", "cannot find an address for c:2: no such host"),
+        ] {
+            assert_eq!(resolved(url).await, Err(error.to_owned()), "{url}");
+        }
+    }
 }

@@ -23,7 +23,7 @@ const OWNED: [(&str, &str); 14] = [
     ("dataLogDir", DIR_REASON),
     ("clientPort", PORT_REASON),
     ("clientPortAddress", PORT_REASON),
-    ("secureClientPort", PORT_REASON),
+    ("secureClientPort", SECURE_PORT_REASON),
     ("secureClientPortAddress", PORT_REASON),
     ("observerMasterPort", PORT_REASON),
     ("admin.serverPort", PORT_REASON),
@@ -39,6 +39,7 @@ const OWNED: [(&str, &str); 14] = [
 pub(super) const VERSION_KEY: &str = "version";
 const DIR_REASON: &str = "each member has a folder of its own; give the data folder of the ensemble instead";
 const PORT_REASON: &str = "each member has ports of its own on loopback, chosen when it is started";
+const SECURE_PORT_REASON: &str = "each member has ports of its own on loopback, one for clients over TLS among them when ssl.keyStore.location is set";
 const MEMBERS_REASON: &str = "the members follow from the number of them that was asked for";
 
 /// What the user and the defaults say, the same for every member.
@@ -357,6 +358,7 @@ mod tests {
         for (key, value, expected) in [
             ("dataDir", "/tmp", "data folder"),
             ("clientPort", "2181", "ports of its own"),
+            ("secureClientPort", "2281", "ssl.keyStore.location is set"),
             ("jvm.zookeeper.admin.serverPort", "1", "ports of its own"),
             ("server.4", "127.0.0.1:1:2", "number of them"),
             ("peerType", "observer", "number of them"),
