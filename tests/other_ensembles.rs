@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
 
 use std::net::{Ipv6Addr, SocketAddr, TcpListener};
+use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use quorumeter_ensemble::launch::child::{ChildSpec, Children, Wrapper};
 use quorumeter_ensemble::launch::ports::free_port;
 use quorumeter_ensemble::launch::zookeeper::{Options, start};
 use quorumeter_record::{EventKind, RecordReader, SessionChange, Summary};
+use rustix::process::{Pid, Signal, kill_process};
 use support::{
     Measured, QUORUMETER, measure_on, older_zookeeper, quorumeter, real_zookeeper, skip, srvr, words,
 };
@@ -258,5 +260,93 @@ fn an_ensemble_on_ipv6_is_measured_and_cleaned() {
         let error = words(&output.stderr);
         assert_eq!(output.status.code(), Some(5), "{error}");
         assert!(error.contains(&gone), "{command:?}: {error}");
+    }
+}
+
+/// A member that serves reads alone once the others are gone: with `read_only`, its sessions are replaced by new ones,
+/// which read on there. ZooKeeper makes those of local sessions alone, and takes no global ones back meanwhile.
+#[test]
+fn a_member_without_quorum_serves_reads_alone() {
+    if real_zookeeper("a_member_without_quorum_serves_reads_alone").is_none() {
+        return;
+    }
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let settings = [
+        ("tickTime", "500"),
+        ("jvm.readonlymode.enabled", "true"),
+        ("localSessionsEnabled", "true"),
+        ("localSessionsUpgradingEnabled", "true"),
+    ];
+    let ensemble = start(&options(3, &dir, &settings)).unwrap();
+    let urls = addresses(&ensemble).iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let target = format!("zk://{urls}");
+    // Until its sessions have read at the member that is left, or for so long.
+    let workload = "client = { read_only = true, session_timeout = \"9s\" }\n\
+                    phases = { warmup = \"0s\", measure = \"60s\" }\n[dataset]\nnodes = 20\n\
+                    [[stream]]\nname = \"app\"\nsessions = 3\ndepth = 1\nrate = \"50/s\"\nmix = { read = 1, write = 1 }\n\
+                    members = [1]\n";
+    std::fs::write(dir.path().join("workload.toml"), workload).unwrap();
+    let mut run = Command::new(QUORUMETER)
+        .args(["run", "workload.toml", "--out", "record", "--json", "--target", &target])
+        .current_dir(dir.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let begun = Instant::now();
+    let mut wait_for = |what: &str, file: &str| {
+        loop {
+            let text = std::fs::read_to_string(dir.path().join("record").join(file)).unwrap_or_default();
+            if text.contains(what) {
+                break;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(50), "no {what} in {file}");
+            assert!(run.try_wait().unwrap().is_none(), "the run has ended");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    wait_for("\"op\":\"write\"", "intervals.ndjson");
+    for member in &ensemble.members[1..] {
+        kill_process(Pid::from_raw(member.pid as i32).unwrap(), Signal::KILL).unwrap();
+    }
+    wait_for("\"read_only\":true", "events.ndjson");
+    wait_for("NotReadOnly", "intervals.ndjson");
+    kill_process(Pid::from_raw(run.id() as i32).unwrap(), Signal::TERM).unwrap();
+    let output = run.wait_with_output().unwrap();
+    let summary: Summary = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(summary.complete && summary.accounting.balanced, "{summary:?}");
+    let (read, write) = (&summary.ops["app.read"], &summary.ops["app.write"]);
+    assert!(write.failed.keys().eq(["NotReadOnly"]) && read.failed.is_empty(), "{read:?} {write:?}");
+    let left = ensemble.members[0].address.to_string();
+    let events: Vec<EventKind> = RecordReader::open(&dir.path().join("record"))
+        .unwrap()
+        .events()
+        .unwrap()
+        .map(|event| event.unwrap().kind)
+        .collect();
+    let attached = |event: &EventKind| {
+        matches!(event, EventKind::Session { change: SessionChange::Connected, read_only: true, .. })
+    };
+    assert_eq!(events.iter().filter(|event| attached(event)).count(), 3, "{events:?}");
+    let is_read_only = |event: &EventKind| matches!(event, EventKind::Role { member, role } if *member == left && role == "read-only");
+    assert!(events.iter().any(is_read_only), "{events:?}");
+    let told = quorumeter(dir.path(), &["report", "record"]);
+    let told = words(&told.stdout);
+    for part in [
+        "attached to a read-only member".to_owned(),
+        format!("{left} lost its quorum and became read-only: what was read there may be old"),
+        "could not be removed".to_owned(),
+    ] {
+        assert!(told.contains(&part), "{part}: {told}");
+    }
+
+    // There is no quorum now.
+    for command in [&["run", "--set", "client.read_only=true"][..], &["clean"]] {
+        let output = quorumeter(dir.path(), &[command, &["--target", &target]].concat());
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(5), "{error}");
+        assert!(error.contains(&format!("{left} is read-only, because it has lost its quorum")), "{error}");
+        assert!(error.contains("start enough voters"), "{error}");
     }
 }

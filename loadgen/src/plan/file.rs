@@ -106,7 +106,10 @@ pub struct Client {
     pub connect_limit: Dur,
     /// Whether sessions attach to a member that has lost its quorum and serves reads alone (ZooKeeper's
     /// `readonlymode.enabled`). It answers writes with NotReadOnly, and its reads may be old. A session stays there until
-    /// the member ends the connection. Without it such a member refuses them.
+    /// the member ends the connection. Without it such a member refuses them. Apache ZooKeeper 3.9 takes no session back
+    /// then that the whole ensemble knows, and makes new ones with `localSessionsEnabled` alone (which with
+    /// `localSessionsUpgradingEnabled` lets a run take its lock); and as it answers a write there before the reads that
+    /// came earlier, which breaks the protocol and ends the connection, such streams need a `depth` of 1.
     pub read_only: bool,
     /// Credentials of the scheme `digest`. What the run creates is then its own alone.
     #[serde(skip_serializing_if = "Option::is_none")]
