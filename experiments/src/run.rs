@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use quorumeter_loadgen::plan::Workload;
 use quorumeter_record::{Manifest, PhasePlan, RecordReader, RecordWriter};
 use quorumeter_results::{Analysis, Gate, GateError, analyse};
+use quorumeter_targets::socket::raise_open_files_limit;
 use quorumeter_targets::{Clock, TargetUrl};
 use tokio::runtime::{Builder, LocalOptions};
 
@@ -101,6 +102,7 @@ pub fn run(options: RunOptions, observer: &mut dyn Observer) -> Result<Finished,
     gates.iter().chain(&aborts).try_for_each(|gate| gate.check_exists(&streams))?;
     aborts.iter().try_for_each(Gate::check_interval)?;
 
+    raise_open_files_limit();
     let clock = Clock::start();
     let wall_start = environment::wall_start();
     let run_id = run_id(&wall_start.rfc3339, wall_start.unix_ns);

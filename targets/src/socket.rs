@@ -1,9 +1,17 @@
-//! A TCP socket that tells when it is ready.
+//! A TCP socket that tells when it is ready, and how many of them there may be.
 
 use std::io;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+
+/// Allows as many open files as the system lets this process have: every connection is one.
+pub fn raise_open_files_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // Where it is refused, the limit stays what it is.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
 
 /// A connected socket on the current thread's runtime.
 ///

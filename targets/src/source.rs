@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use rustix::io::Errno;
 use tokio::net::{TcpSocket, TcpStream};
 
 /// Source addresses that are tried, beside the system's own choice: with some 28,000 ports each, for more connections
@@ -21,7 +22,8 @@ static SOURCE: AtomicU32 = AtomicU32::new(0);
 ///
 /// # Errors
 ///
-/// Those of the system. When no port is left, the error says so and what would help.
+/// Those of the system. When no port is left, or no file descriptor (of the kind `QuotaExceeded`), the error says so and
+/// what would help.
 pub(crate) async fn connect(to: SocketAddr) -> io::Result<TcpStream> {
     let first = SOURCE.load(Ordering::Relaxed);
     let sources = if is_loopback_v4(to) { SOURCES } else { 0 };
@@ -29,6 +31,11 @@ pub(crate) async fn connect(to: SocketAddr) -> io::Result<TcpStream> {
         let source = (first + i) % (sources + 1);
         match connect_from(source, to).await {
             Err(e) if has_no_port(&e) => {}
+            Err(e) if is_out_of_files(&e) => {
+                let limit = "this process has as many open files as it may, and each connection is one: raise \
+                             `ulimit -n`, or spread the sessions over more machines";
+                return Err(io::Error::new(io::ErrorKind::QuotaExceeded, limit));
+            }
             connected => {
                 if i > 0 {
                     SOURCE.store(source, Ordering::Relaxed);
@@ -56,6 +63,11 @@ fn address_of(source: u32) -> Option<Ipv4Addr> {
 
 fn is_loopback_v4(to: SocketAddr) -> bool {
     matches!(to.ip(), IpAddr::V4(ip) if ip.is_loopback())
+}
+
+/// Whether the process, or the machine, has no file descriptor left.
+fn is_out_of_files(error: &io::Error) -> bool {
+    [Errno::MFILE, Errno::NFILE].iter().any(|e| error.raw_os_error() == Some(e.raw_os_error()))
 }
 
 fn has_no_port(error: &io::Error) -> bool {

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use quorumeter_targets::socket::raise_open_files_limit;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::LocalSet;
 
@@ -34,13 +34,6 @@ pub(crate) fn serve_until_terminated<S: Service>(
         })
         .await
     }))
-}
-
-/// Allows as many open files as the system lets this process have: every connection is one.
-fn raise_open_files_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    // Where it is refused, the limit stays what it is.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
 /// Writes a file so that a reader sees all of it or nothing.

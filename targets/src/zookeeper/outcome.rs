@@ -76,9 +76,9 @@ fn is_refusal(error: &io::Error) -> bool {
             | io::ErrorKind::AddrInUse
             | io::ErrorKind::HostUnreachable
             | io::ErrorKind::NetworkUnreachable
-    ) || error.raw_os_error().is_some_and(|code| {
-        [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE].iter().any(|e| e.raw_os_error() == code)
-    })
+            // No file descriptor is left.
+            | io::ErrorKind::QuotaExceeded
+    )
 }
 
 #[cfg(test)]
