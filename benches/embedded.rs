@@ -9,7 +9,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use quorumeter_benches::{BareClients, machine, table_row};
+use quorumeter_benches::{BareClients, is_to_measure, machine, table_row};
 use quorumeter_ensemble::launch::child::Wrapper;
 use quorumeter_ensemble::launch::{Kind, Launched, own, zookeeper};
 use quorumeter_zk::Acl;
@@ -25,8 +25,7 @@ const NODE: &str = "/bench";
 const VALUE: [u8; 256] = [7; 256];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // `cargo test --benches` and `cargo bench -- --list` ask for things that this is not.
-    if std::env::args().any(|arg| arg == "--test" || arg == "--list") {
+    if !is_to_measure() {
         return Ok(());
     }
     let dir = tempfile::tempdir()?;

@@ -13,7 +13,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use quorumeter_benches::engine::{client_cpu_ns, engine_run};
-use quorumeter_benches::{BareClients, machine, table_row};
+use quorumeter_benches::{BareClients, is_to_measure, machine, table_row};
 use quorumeter_ensemble::null;
 use quorumeter_record::Phase;
 use quorumeter_zk::request::{Request, WatchedPath};
@@ -28,12 +28,11 @@ const MEMORY_RUNS_S: [u64; 2] = [10, 60];
 const PEAK_MEMORY_OF: &str = "--peak-memory-of";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // `cargo test --benches` and `cargo bench -- --list` ask for things that this is not.
-    if std::env::args().any(|arg| arg == "--test" || arg == "--list") {
-        return Ok(());
-    }
     if let Some(seconds) = std::env::args().skip_while(|arg| arg != PEAK_MEMORY_OF).nth(1) {
         println!("{}", peak_memory_here(seconds.parse()?)?);
+        return Ok(());
+    }
+    if !is_to_measure() {
         return Ok(());
     }
     println!("machine: {}", machine());

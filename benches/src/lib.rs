@@ -20,6 +20,13 @@ pub fn machine() -> String {
     format!("{}, {cores} cores, shared by server and clients", model.trim_start_matches(['\t', ':', ' ']))
 }
 
+/// Whether a comparison is to be made: `cargo bench` says `--bench`, and `cargo test --benches` does not. With `--test` or
+/// `--list` something else is asked for.
+pub fn is_to_measure() -> bool {
+    let has = |name: &str| std::env::args().any(|arg| arg == name);
+    has("--bench") && !has("--test") && !has("--list")
+}
+
 /// Prints a row of the README's table, when it is asked for with `--markdown`.
 pub fn table_row(what: &str, own: &str, beside: &str, ratio: &str) {
     if std::env::args().any(|arg| arg == "--markdown") {
