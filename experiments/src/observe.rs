@@ -48,6 +48,8 @@ impl Numbers {
         let mut numbers = Numbers::default();
         for line in lines {
             match line {
+                // Stages of sessions' lives are parts of ops, or no ops at all.
+                IntervalLine::Op(op) if stage::is_of_sessions(&op.op) => {}
                 IntervalLine::Op(op) => {
                     let seconds = (op.end_ns - op.start_ns) as f64 / 1e9;
                     if !stage::is_observed(&op.op) && seconds > 0.0 {

@@ -309,7 +309,7 @@ pub struct SessionsLine {
     pub lost_connections: u64,
     /// Attempts to connect that failed and were followed by another for the same op.
     pub retries: u64,
-    /// Sessions that were gone before their timeout had passed.
+    /// Sessions that were gone before their timeout had passed, of those due in the measured window.
     pub early: u64,
     /// The shortest session timeout that a member granted in this interval, milliseconds; `null` when none did.
     pub timeout_min_ms: Option<u32>,

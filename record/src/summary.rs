@@ -253,7 +253,8 @@ pub struct SessionsSummary {
     pub lost_connections: u64,
     /// Attempts to connect that failed and were followed by another for the same op.
     pub retries: u64,
-    /// Sessions that were gone before their timeout had passed since their last request was sent.
+    /// Sessions due in the measured window that were gone before: before their timeout had passed since their last request
+    /// was sent.
     pub early: u64,
     /// The shortest and the longest session timeout that members granted, milliseconds; `null` when none did.
     pub timeout_ms: Option<(u32, u32)>,

@@ -211,7 +211,9 @@ fn streams(
     let nothing = accounting::accounts(&Tally::default(), true).total;
     let summary = |info: &StreamInfo| {
         let counts = tally.streams.get(&info.name);
-        let of_stream = |key: &&String| key.split_once('.').is_some_and(|(stream, _)| stream == info.name);
+        let of_stream = |key: &&String| {
+            key.split_once('.').is_some_and(|(stream, op)| stream == info.name && !stage::is_of_sessions(op))
+        };
         StreamSummary {
             loop_kind: info.loop_kind,
             offered_rate: (info.loop_kind == LoopKind::Open && window_ns > 0)

@@ -311,6 +311,8 @@ impl Tally {
             let (before_min, before_max) = sessions.timeout_ms.unwrap_or((min, max));
             sessions.timeout_ms = Some((before_min.min(min), before_max.max(max)));
         }
+        // These are of sessions due in the measured window, whenever they went.
+        sessions.early += line.early;
         if !matches!(line.during, Phase::Measure | Phase::Drain) {
             return;
         }
@@ -319,7 +321,6 @@ impl Tally {
         }
         sessions.lost_connections += line.lost_connections;
         sessions.retries += line.retries;
-        sessions.early += line.early;
     }
 
     /// Notes the interval that a line is of. The lines of one interval stand together.

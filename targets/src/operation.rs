@@ -240,7 +240,8 @@ pub enum Operation {
     WatchBelow {
         key: u32,
     },
-    /// Set a one-shot watch with `exists` on an ephemeral node of one of the stream's sessions.
+    /// Set a one-shot watch with `exists` on an ephemeral node of one of the stream's sessions, after the member has
+    /// caught up with the leader.
     WatchEphemeral {
         session: u32,
         serial: u32,

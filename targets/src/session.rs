@@ -89,6 +89,8 @@ pub trait Sink<T> {
     fn event(&mut self, event: WatchEvent);
     /// A ping was answered.
     fn pinged(&mut self, _sent_ns: u64, _done_ns: u64) {}
+    /// A ping that was sent is not answered on this connection any more.
+    fn ping_lost(&mut self, _sent_ns: u64, _now_ns: u64) {}
     /// The ephemeral node `serial` of the stream's session number `session` is gone.
     fn gone(&mut self, _session: u32, _serial: u32, _received_ns: u64) {}
 }
@@ -301,6 +303,9 @@ pub trait Driver: Clone + Send + 'static {
 
     /// What has become of a session that a member says is gone, as an op's outcome.
     const EXPIRED: Outcome;
+
+    /// What an op comes to whose node is not there.
+    const NO_NODE: Outcome;
 
     /// What has become of a wait that a lost connection ended, where nothing was asked of the member.
     const CONNECTION_LOST: Outcome;

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use quorumeter_ensemble::scripted::{Action, HandshakeFault, Scripted, Step, Trigger};
+use quorumeter_ensemble::scripted::{Action, HandshakeFault, ReplyFault, Scripted, Step, Trigger};
 use quorumeter_record::{OpSummary, Summary};
 use quorumeter_zk::OpCode;
 
@@ -113,6 +113,21 @@ fn an_op_whose_member_says_nothing_of_the_session_is_unknown() {
     assert_eq!((connect.ok, connect.unknown, connect.failed.len()), (95, 5, 0));
     // A gate on what failed cannot hold for what is unknown, and the stages are of sessions that were made.
     assert_eq!((op(summary, "handshake").ok, op(summary, "close").ok), (95, 95));
+    // Nor are the stages a part of the stream's rate.
+    assert!((summary.streams["s"].rate - connect.rate).abs() < 1e-9, "{:?}", summary.streams["s"]);
+}
+
+/// One of a hundred reads is never answered: its session is lost, and its op and its first op take longer than is known.
+#[test]
+fn a_first_op_without_an_answer_is_in_its_stage() {
+    let fault = Action::Replies { fault: ReplyFault::Close, count: 1 };
+    let server = scripted(vec![at_read(10, fault)]);
+    let measured = measure(server.address(), &workload("sessions = 10\nlife = { cycle = \"close\" }"));
+    let summary = balanced(&measured);
+    assert_eq!((op(summary, "connect").unknown, op(summary, "first_op").unknown), (1, 1));
+    assert_eq!(summary.sessions["s"].lost_connections, 1);
+    // A closed loop: every op comes when there is room for it.
+    assert_eq!(op(summary, "connect").late, 0);
 }
 
 #[test]

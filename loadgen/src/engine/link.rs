@@ -27,6 +27,9 @@ pub(super) trait Part: 'static {
     /// What it wants back with each op's end.
     type Tag: Copy + 'static;
 
+    /// The client policy, where it is not the stream's.
+    const POLICY: Option<Policy> = None;
+
     /// Submits what may go now.
     fn fill(&mut self, connection: &mut impl Connection<Self::Tag>, recorder: &mut Recorder, now_ns: u64);
 
@@ -153,16 +156,17 @@ impl<D: Driver, P: Part> Link<D, P> {
         let seed = derive_seed(shared.workload.seed, self.stream, u64::from(self.number) | 1 << 40);
         let mut generator = Xoshiro256PlusPlus::seed_from_u64(seed);
         let mut random = move || generator.random::<f64>();
+        let policy = P::POLICY.unwrap_or(stream.policy);
         let candidates = Candidates::new(&shared, self.stream);
         let members = candidates.most();
         let mut dialler =
             Dialler { shared: &shared, link: &self, candidates, identity: Identity::default(), last: None };
         let first = self.number as usize % members;
-        let mut attempts = Attempts::new(stream.policy, members, first, &mut random);
+        let mut attempts = Attempts::new(policy, members, first, &mut random);
         let mut ever_connected = false;
         while !self.closing.get() {
             // A session that never had a connection tries on, whatever its policy.
-            if ever_connected && stream.policy == Policy::None {
+            if ever_connected && policy == Policy::None {
                 return;
             }
             let attempt = attempts.next(&mut random);

@@ -98,6 +98,10 @@ impl Recorder {
     pub(super) fn begin(&mut self, start_ns: u64) {
         self.begun = true;
         self.last_ns = start_ns;
+        // What happened to sessions before belongs to no interval; what was granted then holds.
+        for stream in &mut self.buffer.streams {
+            stream.lives = LifeCounts { timeout_ms: stream.lives.timeout_ms, ..LifeCounts::default() };
+        }
         self.open_interval(0, start_ns);
         self.cpu_ns = thread_cpu_ns();
     }

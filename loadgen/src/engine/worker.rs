@@ -274,7 +274,8 @@ impl<D: Driver> Worker<D> {
         }
         let observer = (life.cycle == Cycle::Expire && sessions.len() > 0).then(|| {
             let op = stream.op_names().len() - 1;
-            let part = ObserverPart::new(number, op, Arc::clone(&self.timeline), D::CONNECTION_LOST);
+            let part =
+                ObserverPart::new(number, op, Arc::clone(&self.timeline), D::NO_NODE, D::CONNECTION_LOST);
             Link::new(number, stream.sessions + self.shared.recorder.borrow().worker() as u32, part)
         });
         self.add_schedule(number, First::Lives(self.lives.len()));

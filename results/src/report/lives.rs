@@ -23,7 +23,9 @@ fn of_stream(analysis: &Analysis, info: &StreamInfo) -> Vec<String> {
         "idle" => texts.extend(op(stage::PING).map(|ping| pings(analysis, info, ping))),
         "expire" => texts.extend(op(stage::EXPIRY).map(|op| expiries(sessions, op))),
         "reattach" => texts.extend(op("reattach").filter(|op| op.ok > 0).map(|op| {
-            format!("the last of them was back {} after its time", statistic(&op.response_ns, "max"))
+            let back = statistic(&op.ok_response_ns, "max");
+            let not = op.response_ns.count - op.ok;
+            format!("{} back, the last {back} after its time; {} not", count(op.ok), count(not))
         })),
         _ => {}
     }

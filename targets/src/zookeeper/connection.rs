@@ -410,7 +410,9 @@ impl<T: Copy> Connection<T> for ZooKeeperConnection<T> {
             Operation::WatchOnce { key } => templates.read_and_watch.write(out, first_xid, &node(key)),
             Operation::WatchEphemeral { session, serial } => {
                 let numbers = [session.into(), serial.into()];
-                templates.watch_ephemeral.write(out, first_xid, &numbers);
+                templates.sync_ephemeral.write(out, first_xid, &numbers);
+                templates.watch_ephemeral.write(out, xid::next(first_xid), &numbers);
+                replies = 2;
             }
             Operation::Close => {
                 Request::CloseSession.encode_frame(out, first_xid);
@@ -540,6 +542,9 @@ impl<T: Copy> Connection<T> for ZooKeeperConnection<T> {
     }
 
     fn abandon(&mut self, now_ns: u64, sink: &mut impl Sink<T>) {
+        if std::mem::take(&mut self.ping_open) && self.ping.1 > 0 {
+            sink.ping_lost(self.ping.1, now_ns);
+        }
         let handed = self.sealed.as_ref().map_or(self.handed, |sealed| sealed.begun());
         for (i, op) in std::mem::take(&mut self.pending).into_iter().enumerate() {
             let begun = handed > op.end - u64::from(op.len);

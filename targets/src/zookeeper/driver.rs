@@ -93,6 +93,8 @@ impl Driver for ZooKeeper {
 
     const EXPIRED: Outcome = Outcome::Failed(ErrorCode::SESSION_EXPIRED.0);
 
+    const NO_NODE: Outcome = Outcome::Failed(ErrorCode::NO_NODE.0);
+
     const CONNECTION_LOST: Outcome = Outcome::Failed(ErrorCode::CONNECTION_LOSS.0);
 
     async fn role(&self, member: usize) -> Option<String> {

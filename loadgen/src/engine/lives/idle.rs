@@ -66,13 +66,23 @@ impl Sink<()> for IdleSink<'_> {
     fn event(&mut self, _: WatchEvent) {}
 
     fn pinged(&mut self, sent_ns: u64, done_ns: u64) {
+        self.record(sent_ns, done_ns, Outcome::Ok);
+    }
+
+    fn ping_lost(&mut self, sent_ns: u64, now_ns: u64) {
+        self.record(sent_ns, now_ns, Outcome::Unknown);
+    }
+}
+
+impl IdleSink<'_> {
+    fn record(&mut self, sent_ns: u64, done_ns: u64, outcome: Outcome) {
         // Sessions are kept alive before the load, and after it.
         if self.part.timeline.start_ns().is_some_and(|start_ns| sent_ns >= start_ns)
             && sent_ns < self.part.timeline.end_ns()
         {
             let phase = self.part.timeline.phase_of_op(sent_ns);
             let what = Observed { stream: self.part.stream, op: 0, phase };
-            self.recorder.observed(what, sent_ns, done_ns, Outcome::Ok);
+            self.recorder.observed(what, sent_ns, done_ns, outcome);
         }
     }
 }

@@ -84,7 +84,8 @@ impl<D: Driver> Life<D> {
     /// An op's time has come.
     pub(in crate::engine) fn release(&self, intended_ns: u64, now_ns: u64, recorder: &mut Recorder) {
         let state = &mut *self.state.borrow_mut();
-        let room = usize::from(state.is_free);
+        // In a closed loop an op comes when there is room for it.
+        let room = usize::from(state.is_free || self.backlog.is_none());
         let phase = self.timeline.phase_of_op(intended_ns);
         let late = state.waiting.len() >= room;
         let tag = Tag { intended_ns, stream: self.stream as u16, op: 0, phase, late };
@@ -149,11 +150,11 @@ impl<D: Driver> Life<D> {
         self.state.borrow_mut().current = Some((tag, sent_ns));
     }
 
-    /// The op has ended, unless it was given up before.
-    pub(super) fn end_op(&self, done_ns: u64, outcome: Outcome, recorder: &mut Recorder) {
-        if let Some((tag, sent_ns)) = self.state.borrow_mut().current.take() {
-            let completion = Completion { done_ns, sent_ns, outcome, ..Completion::NOTHING };
-            recorder.done(&tag, &completion);
-        }
+    /// The op has ended, unless it was given up before. Returns whether it was still under way.
+    pub(super) fn end_op(&self, done_ns: u64, outcome: Outcome, recorder: &mut Recorder) -> bool {
+        let Some((tag, sent_ns)) = self.state.borrow_mut().current.take() else { return false };
+        let completion = Completion { done_ns, sent_ns, outcome, ..Completion::NOTHING };
+        recorder.done(&tag, &completion);
+        true
     }
 }

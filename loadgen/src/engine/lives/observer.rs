@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use quorumeter_record::OpPhase;
+use quorumeter_targets::policy::Policy;
 use quorumeter_targets::session::WatchEvent;
 use quorumeter_targets::{Completion, Connection, Operation, Outcome, Sink};
 use tokio::sync::Notify;
@@ -59,6 +61,8 @@ pub(in crate::engine) struct ObserverPart {
     /// Place of the expiry among the stream's ops.
     op: usize,
     timeline: Arc<Timeline>,
+    /// What a look at a node that is gone comes to.
+    no_node: Outcome,
     /// What the wait for a node comes to when the connection was lost meanwhile.
     connection_lost: Outcome,
     awaited: BTreeMap<Node, Awaited>,
@@ -70,10 +74,11 @@ impl ObserverPart {
         stream: usize,
         op: usize,
         timeline: Arc<Timeline>,
+        no_node: Outcome,
         connection_lost: Outcome,
     ) -> ObserverPart {
         let (awaited, to_watch) = Default::default();
-        ObserverPart { stream, op, timeline, connection_lost, awaited, to_watch }
+        ObserverPart { stream, op, timeline, no_node, connection_lost, awaited, to_watch }
     }
 
     /// A session has fallen silent, whose node is to go at `due_ns` or later.
@@ -101,11 +106,12 @@ impl ObserverPart {
         if due_ns >= self.timeline.end_ns() {
             return;
         }
+        let phase = self.timeline.phase_of_op(due_ns);
         if seen_ns < due_ns {
-            recorder.lives(self.stream).early += 1;
+            recorder.lives(self.stream).early += u64::from(phase == OpPhase::Measure);
             return;
         }
-        let what = Observed { stream: self.stream, op: self.op, phase: self.timeline.phase_of_op(due_ns) };
+        let what = Observed { stream: self.stream, op: self.op, phase };
         recorder.observed(what, due_ns, seen_ns, outcome);
     }
 
@@ -119,6 +125,9 @@ impl ObserverPart {
 
 impl Part for ObserverPart {
     type Tag = Node;
+
+    /// It is no client whose policy is of interest, and the others wait for it.
+    const POLICY: Option<Policy> = Some(Policy::Ideal);
 
     fn fill(&mut self, connection: &mut impl Connection<Node>, _: &mut Recorder, _: u64) {
         while connection.open_ops() < DEPTH {
@@ -149,10 +158,16 @@ impl Sink<Node> for ObserverSink<'_> {
     fn sent(&mut self, _: &Node, _: u64, _: u64) {}
 
     fn done(&mut self, node: Node, _: Operation, completion: Completion) {
-        // The node was gone before the watch was set: since when, only the member knows.
-        if let Outcome::Failed(_) = completion.outcome {
-            let outcome = self.part.connection_lost;
-            self.part.is_gone(node, completion.done_ns, outcome, self.recorder);
+        match completion.outcome {
+            // The node was gone before the watch was set: since when, only the member knows.
+            outcome if outcome == self.part.no_node => {
+                let outcome = self.part.connection_lost;
+                self.part.is_gone(node, completion.done_ns, outcome, self.recorder);
+            }
+            // The member would not say: it is asked again.
+            Outcome::Failed(_) => self.part.to_watch.push_back(node),
+            // Of a lost connection the next one asks again.
+            Outcome::Ok | Outcome::Unknown => {}
         }
     }
 
@@ -168,8 +183,6 @@ impl Sink<Node> for ObserverSink<'_> {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::channel;
-
-    use quorumeter_record::OpPhase;
 
     use super::*;
     use crate::engine::aggregate::Message;
@@ -187,7 +200,7 @@ mod tests {
         let mut recorder = Recorder::new(0, Arc::clone(&timeline), Shape { ops: vec![1] }, out, back);
         recorder.begin(0);
         let lost = Outcome::Failed(-4);
-        let mut observer = ObserverPart::new(0, 0, timeline, lost);
+        let mut observer = ObserverPart::new(0, 0, timeline, Outcome::Failed(-101), lost);
         let gone: Rc<Gone> = Rc::default();
         // Number, due, seen, and how.
         for (serial, due_ms, seen) in [

@@ -40,6 +40,8 @@ pub(super) struct Session<'a, D: Driver> {
     /// Ephemeral nodes created.
     serial: u32,
     ever_connected: bool,
+    /// Of the connection's requests.
+    requests_counted: u64,
 }
 
 /// How an attempt to connect ended.
@@ -76,6 +78,7 @@ impl<'a, D: Driver> Session<'a, D> {
             made: 0,
             serial: 0,
             ever_connected: false,
+            requests_counted: 0,
         }
     }
 
@@ -248,7 +251,10 @@ impl<'a, D: Driver> Session<'a, D> {
                 self.after(tag, completion).await;
             }
             Err(error) => {
-                self.end_op(Outcome::Unknown);
+                let now_ns = self.now_ns();
+                if self.end_op_at(now_ns, Outcome::Unknown) {
+                    self.observe(stage::FIRST_OP, tag.phase, stages.attached_ns, now_ns, Outcome::Unknown);
+                }
                 self.lost(&error);
             }
         }
@@ -258,8 +264,17 @@ impl<'a, D: Driver> Session<'a, D> {
         self.end_op_at(self.now_ns(), outcome);
     }
 
-    fn end_op_at(&self, done_ns: u64, outcome: Outcome) {
-        self.life.end_op(done_ns, outcome, &mut self.shared.recorder.borrow_mut());
+    fn end_op_at(&self, done_ns: u64, outcome: Outcome) -> bool {
+        self.life.end_op(done_ns, outcome, &mut self.shared.recorder.borrow_mut())
+    }
+
+    /// Counts the requests that the connection has handed over since they were counted last.
+    fn count_requests(&mut self) {
+        if let Some(connection) = &self.connection {
+            let requests = connection.requests();
+            self.shared.recorder.borrow_mut().requests(self.life.stream, requests - self.requests_counted);
+            self.requests_counted = requests;
+        }
     }
 
     /// Takes the session up again, as the client policy says.
@@ -274,7 +289,10 @@ impl<'a, D: Driver> Session<'a, D> {
                 Attempt::Failed(outcome) if !self.policy().reconnects() => return Attempt::Failed(outcome),
                 Attempt::Failed(_) => self.shared.recorder.borrow_mut().lives(self.life.stream).retries += 1,
                 // Some servers give a new session to whoever asks for one that is gone.
-                Attempt::Connected(Attached::New, _) if had_session => return Attempt::Expired,
+                Attempt::Connected(Attached::New, _) if had_session => {
+                    self.tell(self.last, SessionChange::Expired, String::new());
+                    return Attempt::Expired;
+                }
                 ended => return ended,
             }
         }
@@ -368,7 +386,6 @@ impl<'a, D: Driver> Session<'a, D> {
         let limit_ms = (f64::from(self.identity.timeout_ms) * stream.policy.read_share()) as u64;
         let Some(connection) = &mut self.connection else { return Err(ConnectionError::Closed) };
         let clock = &self.shared.clock;
-        let asked_before = connection.requests();
         let answered = timeout(Duration::from_millis(limit_ms), async {
             let mut answer = Answer::default();
             connection.submit(op, ());
@@ -379,13 +396,17 @@ impl<'a, D: Driver> Session<'a, D> {
                     return Ok(completion);
                 }
                 socket.ready(connection.wants_write()).await?;
-                connection.receive(clock, &mut answer)?;
+                let received = connection.receive(clock, &mut answer);
+                // What has been answered is answered, though the connection ends with it.
+                if let Some(completion) = answer.completion {
+                    return Ok(completion);
+                }
+                received?;
             }
         })
         .await
         .unwrap_or(Err(ConnectionError::Silent(limit_ms)));
-        let asked = connection.requests() - asked_before;
-        self.shared.recorder.borrow_mut().requests(self.life.stream, asked);
+        self.count_requests();
         answered
     }
 
@@ -431,7 +452,9 @@ impl<'a, D: Driver> Session<'a, D> {
 
     /// Drops the connection, if there is one.
     fn let_go(&mut self) {
+        self.count_requests();
         if let Some(connection) = self.connection.take() {
+            self.requests_counted = 0;
             self.identity = connection.identity();
             self.shared.recorder.borrow_mut().open(self.life.stream, -1);
         }
