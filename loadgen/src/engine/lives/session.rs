@@ -18,7 +18,7 @@ use crate::engine::recorder::{Observed, Tag};
 use crate::engine::source::derive_seed;
 use crate::engine::worker::Shared;
 use crate::keys::KeyChooser;
-use crate::plan::Cycle;
+use crate::plan::{Cycle, Load};
 
 /// How long a closed loop pauses after an attempt that failed: it would do nothing else.
 const FAILED_PAUSE: Duration = Duration::from_millis(10);
@@ -230,7 +230,7 @@ impl<'a, D: Driver> Session<'a, D> {
             Attempt::Expired => return self.end_op(D::EXPIRED),
             Attempt::Failed(outcome) => {
                 self.end_op(outcome);
-                if matches!(self.shared.workload.streams[self.life.stream].load, crate::plan::Load::Closed) {
+                if matches!(self.shared.workload.streams[self.life.stream].load, Load::Closed) {
                     sleep(FAILED_PAUSE).await;
                 }
                 return;
@@ -240,14 +240,11 @@ impl<'a, D: Driver> Session<'a, D> {
         let op = self.first_op();
         match self.ask(op).await {
             Ok(completion) => {
-                self.observe(
-                    stage::FIRST_OP,
-                    tag.phase,
-                    completion.sent_ns,
-                    completion.done_ns,
-                    completion.outcome,
-                );
-                self.end_op_at(completion.done_ns, completion.outcome);
+                let Completion { sent_ns, done_ns, outcome, .. } = completion;
+                // Of an op that was given up before, nothing more is told.
+                if self.end_op_at(done_ns, outcome) {
+                    self.observe(stage::FIRST_OP, tag.phase, sent_ns, done_ns, outcome);
+                }
                 self.after(tag, completion).await;
             }
             Err(error) => {
