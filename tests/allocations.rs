@@ -121,6 +121,8 @@ fn an_op_allocates_nothing() {
     engine.finish().unwrap();
     let ops = *scheduled.lock().unwrap();
     assert!(ops > 10_000, "{ops}");
-    // A buffer may still grow to what this load needs; an op that allocated would make it thousands.
-    assert!(during <= 8, "{during} allocations in 2 s, of {ops} ops in 6 s");
+    // A buffer may still grow to what this load needs, more often where the machine stalls; one op in a hundred that
+    // allocated would make it thousands.
+    let limit = 8 + ops / 10_000;
+    assert!(during <= limit, "{during} allocations in 2 s, of {ops} ops in 6 s; at most {limit}");
 }
