@@ -75,6 +75,7 @@ fn an_op_allocates_nothing() {
         interval_ns: 0,
         gates: Vec::new(),
         aborts: Vec::new(),
+        failover: None,
         target: None,
         environment: Default::default(),
     };

@@ -71,6 +71,7 @@ fn manifest(workload: &Workload) -> Manifest {
         interval_ns: workload.interval_ns,
         gates: Vec::new(),
         aborts: Vec::new(),
+        failover: None,
         target: None,
         environment: Default::default(),
     }

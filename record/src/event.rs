@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::FaultStage;
+
 /// One fact with a time on it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
@@ -48,6 +50,34 @@ pub enum EventKind {
         member: String,
         /// `leader`, `follower`, `observer`, `standalone`, `read-only` or `unknown`.
         role: String,
+    },
+    /// A step of a fault.
+    Fault {
+        /// Number of the repetition, from 1.
+        repetition: u32,
+        /// The fault, as in the manifest's plan.
+        fault: String,
+        /// Which step.
+        stage: FaultStage,
+        /// Client addresses of the members that it is about.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        victims: Vec<String>,
+        /// More about it, in words.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        detail: String,
+    },
+    /// What a write left behind, found by reading a node at one member after everything had settled.
+    Audit {
+        /// Number of the repetition after which it was read, from 1.
+        repetition: u32,
+        /// Client address of the member that was asked, after a sync.
+        member: String,
+        /// Number of the dataset's node.
+        key: u32,
+        /// The node's data version; `null` when the node was not there.
+        version: Option<i32>,
+        /// The transaction that wrote it last; `null` when the node was not there.
+        mzxid: Option<i64>,
     },
     /// The measurement is ended before its time.
     Stop {

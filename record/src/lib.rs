@@ -8,6 +8,7 @@
 //! | `latency.hlog` | HdrHistogram interval log V2 | [`hlog`] |
 //! | `members.ndjson` | samples of the members | [`MemberLine`] |
 //! | `events.ndjson` | phases, sessions, warnings | [`Event`] |
+//! | `history/` | every op of the streams whose history is kept | [`HistoryRow`] |
 //! | `summary.json` | what was computed from all of the above | [`Summary`] |
 //!
 //! Every time is in nanoseconds since the start of the run on one monotonic clock; wall time stands in the
@@ -16,6 +17,8 @@
 
 mod calibration;
 mod event;
+mod failover;
+mod history;
 pub mod hlog;
 mod interval;
 mod line;
@@ -32,6 +35,11 @@ pub use calibration::{
     Calibration, CalibrationNote, DepthCost, MachineIdentity, RateLimit, RateTrial, TimerLag,
 };
 pub use event::{Event, EventKind, Phase, SessionChange, StopReason};
+pub use failover::{
+    Counts, Durations, FailoverPlan, FailoverSummary, FaultStage, InvalidRepetition, PolicySummary,
+    ProbeInfo, ProbeRole, RepetitionSummary,
+};
+pub use history::{HISTORY_DIR, HistoryRow, HistoryRows, MAGIC as HISTORY_MAGIC, ROW_BYTES, RowKind};
 pub use interval::{
     FanOutSummary, GeneratorLine, IntervalLine, KeysLine, OpLine, OpPhase, SessionsLine, StreamCounts,
     StreamLine, ValueBytes, WatchLine, WorkerUse,
@@ -40,7 +48,7 @@ pub use manifest::{
     Environment, LifeInfo, LoopKind, Manifest, MemberInfo, OpInfo, PhasePlan, StreamInfo, TargetInfo, Tool,
     WallStart, WatchInfo,
 };
-pub use member::{MemberLine, ProcessUse};
+pub use member::{MemberLine, ProcessUse, TimeSum};
 pub use quantiles::{DURATION_BOUNDS, Quantiles, new_duration_histogram};
 pub use reader::{ReadError, RecordReader};
 pub use schema::schemas;

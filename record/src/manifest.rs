@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::CalibrationNote;
+use crate::{CalibrationNote, FailoverPlan};
 
 /// The manifest of a run. Written when the record is made, and again when the target is known.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +34,9 @@ pub struct Manifest {
     pub gates: Vec<String>,
     /// Expressions that stop the run when they do not hold, as written.
     pub aborts: Vec<String>,
+    /// The failover measurement; absent of a plain run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failover: Option<FailoverPlan>,
     /// What was measured; `null` until the target has answered.
     pub target: Option<TargetInfo>,
     /// The machine of the load generator.

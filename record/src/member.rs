@@ -12,6 +12,27 @@ pub struct MemberLine {
     pub member: String,
     /// `leader`, `follower`, `observer`, `standalone` or `read-only`; `null` when the member did not answer.
     pub role: Option<String>,
+    /// Whether the member takes part: `election`, `discovery`, `synchronization` or `broadcast`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zab_state: Option<String>,
+    /// Term of the leader that it last followed or was (ZooKeeper: the upper half of the zxid).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub term: Option<i64>,
+    /// Followers that the leader knows to be synced; absent of others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synced_followers: Option<u64>,
+    /// Elections that it took part in since it started, and how long they took by its own account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elections: Option<TimeSum>,
+    /// How often and how long it was out of the broadcast phase since it started, by its own account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unavailable: Option<TimeSum>,
+    /// The same, of the times that ended with it as the leader.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader_unavailable: Option<TimeSum>,
+    /// Between the question and the answer, nanoseconds: what the member told is of some instant in the time before `t_ns`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_ns: Option<u64>,
     /// The last zxid that the member has applied.
     pub zxid: Option<i64>,
     /// Requests that the member has received since it started, as it counts them.
@@ -26,6 +47,15 @@ pub struct MemberLine {
     pub znodes: Option<u64>,
     /// What the operating system says of the process, for members started by this tool.
     pub process: Option<ProcessUse>,
+}
+
+/// Times that a member has counted since it started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TimeSum {
+    /// How many.
+    pub count: u64,
+    /// Their sum, nanoseconds (resolution: a millisecond).
+    pub sum_ns: u64,
 }
 
 /// What a process has used since it started, from `/proc`.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
+use crate::history::{self, HistoryRow, HistoryRows};
 use crate::hlog::{self, Entry};
 use crate::line::WholeLines;
 use crate::{
@@ -111,6 +112,14 @@ impl RecordReader {
     /// The member samples.
     pub fn members(&self) -> Result<Lines<MemberLine>, ReadError> {
         Lines::open(self.dir.join(MEMBERS_FILE))
+    }
+
+    /// The rows of all workers' histories, a worker's after the other's; none where no history was kept.
+    pub fn history(&self) -> Result<impl Iterator<Item = Result<HistoryRow, ReadError>>, ReadError> {
+        let files = history::files(&self.dir)?;
+        let opened: Vec<HistoryRows> =
+            files.iter().map(|f| HistoryRows::open(f)).collect::<Result<_, _>>()?;
+        Ok(opened.into_iter().flatten())
     }
 
     /// The entries of the interval log, each with the number of its line.

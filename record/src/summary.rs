@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{FanOutSummary, LoopKind, Quantiles, ValueBytes};
+use crate::{FailoverSummary, FanOutSummary, LoopKind, Quantiles, ValueBytes};
 
 /// The summary of a run. Durations are integer nanoseconds, names end in `_ns`; rates are per second.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -44,7 +44,7 @@ pub struct Summary {
     #[serde(default)]
     pub sessions: BTreeMap<String, SessionsSummary>,
     /// Failover measurement; `null` for a plain run.
-    pub failover: Option<serde_json::Value>,
+    pub failover: Option<FailoverSummary>,
     /// Safety checks; `null` when none were asked for.
     pub safety: Option<serde_json::Value>,
     /// The gates and what became of them.

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use crate::history::MAGIC;
 use crate::hlog::LogWriter;
 use crate::{
-    EVENTS_FILE, Event, HLOG_FILE, INTERVALS_FILE, IntervalLine, MANIFEST_FILE, MEMBERS_FILE, Manifest,
-    MemberLine, SUMMARY_FILE, Summary,
+    EVENTS_FILE, Event, HISTORY_DIR, HLOG_FILE, HistoryRow, INTERVALS_FILE, IntervalLine, MANIFEST_FILE,
+    MEMBERS_FILE, Manifest, MemberLine, SUMMARY_FILE, Summary,
 };
 
 /// Why a record could not be written.
@@ -54,6 +55,8 @@ pub struct RecordWriter {
     members: LineFile,
     events: LineFile,
     log: LogWriter,
+    /// By worker; none until it has something to tell.
+    histories: Vec<Option<LineFile>>,
 }
 
 impl RecordWriter {
@@ -71,6 +74,7 @@ impl RecordWriter {
             members: LineFile::create(dir, MEMBERS_FILE)?,
             events: LineFile::create(dir, EVENTS_FILE)?,
             log: LogWriter::new(),
+            histories: Vec::new(),
         };
         writer.manifest(manifest)?;
         let start_s = manifest.wall_start.unix_ns as f64 / 1e9;
@@ -117,6 +121,33 @@ impl RecordWriter {
         self.hlog.flush()
     }
 
+    /// Appends rows to the history of a worker.
+    pub fn history<'a>(
+        &mut self,
+        worker: usize,
+        rows: impl IntoIterator<Item = &'a HistoryRow>,
+    ) -> Result<(), WriteError> {
+        let mut rows = rows.into_iter().peekable();
+        if rows.peek().is_none() {
+            return Ok(());
+        }
+        if self.histories.len() <= worker {
+            self.histories.resize_with(worker + 1, || None);
+        }
+        let file = match &mut self.histories[worker] {
+            Some(file) => file,
+            none => {
+                let dir = self.dir.join(HISTORY_DIR);
+                fs::create_dir_all(&dir).map_err(|e| io_error("create the folder", &dir, e))?;
+                let mut file = LineFile::create(&dir, &format!("worker-{worker}.bin"))?;
+                file.buffer.extend(MAGIC);
+                none.insert(file)
+            }
+        };
+        rows.for_each(|row| file.buffer.extend(row.to_bytes()));
+        file.flush()
+    }
+
     /// Appends an event.
     pub fn event(&mut self, event: &Event) -> Result<(), WriteError> {
         self.events.json(event);
@@ -141,7 +172,7 @@ impl RecordWriter {
     }
 }
 
-/// A file that grows by whole lines. After a failed write it stays cut at a whole line where the operating
+/// A file that grows by whole lines or rows. After a failed write it stays cut at a whole line where the operating
 /// system lets it, and the lines that did not fit are dropped.
 struct LineFile {
     path: PathBuf,
@@ -151,7 +182,7 @@ struct LineFile {
 }
 
 impl LineFile {
-    fn create(dir: &Path, name: &'static str) -> Result<LineFile, WriteError> {
+    fn create(dir: &Path, name: &str) -> Result<LineFile, WriteError> {
         let path = dir.join(name);
         // Appending: after a cut, the next line follows what is left, and not a hole.
         let file = File::options()

@@ -138,6 +138,7 @@ pub(crate) fn manifest() -> Manifest {
         interval_ns: S,
         gates: Vec::new(),
         aborts: Vec::new(),
+        failover: None,
         target: Some(TargetInfo {
             system: "zookeeper".to_owned(),
             launched: Some("embedded".to_owned()),

@@ -86,7 +86,7 @@ impl Timeline {
                     self.read_only_members.insert(member);
                 }
             }
-            EventKind::End => {}
+            EventKind::Fault { .. } | EventKind::Audit { .. } | EventKind::End => {}
         }
     }
 

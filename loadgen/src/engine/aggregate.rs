@@ -509,6 +509,7 @@ mod tests {
             interval_ns: 0,
             gates: Vec::new(),
             aborts: Vec::new(),
+            failover: None,
             target: None,
             environment: Default::default(),
         };
