@@ -10,6 +10,7 @@ use quorumeter_record::{
 
 use crate::accounting::{self, Accounts};
 use crate::agreement;
+use crate::failover::Picture;
 use crate::generator;
 use crate::latencies::{IntervalLatency, Latencies, OpLatencies};
 use crate::littles_law::littles_law;
@@ -34,6 +35,8 @@ pub struct Analysis {
     pub series: Vec<Point>,
     /// Changes of sessions over the whole run, by stream.
     pub sessions: BTreeMap<String, SessionCounts>,
+    /// What to draw of a failover measurement; a repetition each.
+    pub pictures: Vec<Picture>,
     /// Why the measurement ended before its time.
     pub stops: Vec<StopSeen>,
 }
@@ -141,6 +144,7 @@ pub fn analyse(record: &RecordReader) -> Result<Analysis, ReadError> {
         end_ns,
         series: series(&tally.intervals, &latencies.intervals),
         sessions: timeline.sessions,
+        pictures: Vec::new(),
         stops: timeline.stops,
     })
 }

@@ -298,6 +298,7 @@ pub(crate) fn analysis() -> Analysis {
         end_ns: 22 * S,
         series: (1..21).map(point).collect(),
         sessions: BTreeMap::new(),
+        pictures: Vec::new(),
         stops: Vec::new(),
     }
 }

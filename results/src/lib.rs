@@ -10,12 +10,14 @@
 //! | [`gates`] | `app.read.response.p99 < 10ms` and a summary, or the lines of one interval | whether it holds |
 //! | [`report`] | an [`Analysis`] | text, JSON, CSV, Markdown |
 //! | [`calibration`] | summaries of the steps of a calibration | what the generator can do, and what limits it |
+//! | [`failover`] | the history of the probes, events, member samples | outages with their bounds, over the repetitions |
 //! | [`figures`] | numbers | the way people read them: `1.23 ms`, `12,345/s` |
 
 mod accounting;
 mod agreement;
 mod analysis;
 pub mod calibration;
+pub mod failover;
 pub mod figures;
 pub mod gates;
 mod generator;
