@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use quorumeter_ensemble::launch::{Kind, own};
 use quorumeter_loadgen::plan::Workload;
-use quorumeter_loadgen::{Engine, values};
+use quorumeter_loadgen::{Engine, Told, values};
 use quorumeter_record::{Manifest, PhasePlan, RecordWriter, Tool, WallStart};
 use quorumeter_targets::Clock;
 use quorumeter_targets::session::Member;
@@ -59,7 +59,7 @@ fn an_op_allocates_nothing() {
     let text = "phases = { warmup = \"2s\", measure = \"4s\" }\nengine = { workers = 1, interval = \"60s\" }\n\
                 [[stream]]\nname = \"closed\"\nsessions = 2\ndepth = 16\nkeys = \"zipf(0.99)\"\n\
                 mix = { read = 50, read_fresh = 10, exists = 10, write = 10, write_cas = 10, \"multi(3)\" = 5, sync = 5 }\n\
-                [[stream]]\nname = \"open\"\nsessions = 4\ndepth = 16\nrate = \"2k/s\"\n\
+                [[stream]]\nname = \"open\"\nsessions = 4\ndepth = 16\nrate = \"2k/s\"\nhistory = true\n\
                 value = \"lognormal(200 B, 0.5)\"\nmix = { read = 8, write = 1, list = 1 }\n";
     let workload = Arc::new(Workload::read(text, &[], || 1).unwrap());
     let manifest = Manifest {
@@ -98,7 +98,8 @@ fn an_op_allocates_nothing() {
         pool.len(),
         clock,
         Arc::new(Mutex::new(record)),
-        Box::new(move |lines| {
+        Box::new(move |told| {
+            let Told::Interval(lines) = told else { return };
             for line in lines {
                 if let quorumeter_record::IntervalLine::Generator(generator) = line {
                     *counted.lock().unwrap() += generator.departed;

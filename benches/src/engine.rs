@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use quorumeter_loadgen::plan::Workload;
-use quorumeter_loadgen::{Engine, values};
+use quorumeter_loadgen::{Engine, Told, values};
 use quorumeter_record::{GeneratorLine, IntervalLine, Manifest, PhasePlan, RecordWriter, Tool, WallStart};
 use quorumeter_targets::Clock;
 use quorumeter_targets::session::Member;
@@ -37,7 +37,8 @@ pub fn engine_run(server: SocketAddr, workload: &str) -> io::Result<Vec<Generato
         pool.len(),
         clock,
         Arc::new(Mutex::new(record)),
-        Box::new(move |interval| {
+        Box::new(move |told| {
+            let Told::Interval(interval) = told else { return };
             let generator = interval.iter().filter_map(|line| match line {
                 IntervalLine::Generator(g) => Some(g.clone()),
                 _ => None,

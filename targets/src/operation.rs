@@ -265,3 +265,36 @@ pub enum Operation {
         key: u32,
     },
 }
+
+impl Operation {
+    /// The dataset's node that it is about: of a multi the first one, of a child its parent.
+    pub fn key(self) -> Option<u32> {
+        match self {
+            Operation::Read { key }
+            | Operation::ReadFresh { key }
+            | Operation::ReadStrongest { key }
+            | Operation::Exists { key }
+            | Operation::List { key }
+            | Operation::Write { key, .. }
+            | Operation::WriteCas { key, .. }
+            | Operation::CreateChild { key, .. }
+            | Operation::Delete { node: Created::Child { key, .. } }
+            | Operation::Multi { key, .. }
+            | Operation::Sync { key }
+            | Operation::WatchOnce { key }
+            | Operation::WatchExists { key }
+            | Operation::WatchAlways { key }
+            | Operation::WatchBelow { key }
+            | Operation::WatchChildrenOnce { key }
+            | Operation::WatchChildrenAlways { key }
+            | Operation::WatchChildrenBelow { key }
+            | Operation::ChildrenVersion { key } => Some(key),
+            Operation::Create { .. }
+            | Operation::CreateSequential { .. }
+            | Operation::CreateEphemeral { .. }
+            | Operation::Delete { .. }
+            | Operation::WatchEphemeral { .. }
+            | Operation::Close => None,
+        }
+    }
+}

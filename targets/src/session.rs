@@ -42,6 +42,8 @@ pub struct Completion {
     pub sent_ns: u64,
     /// What became of it.
     pub outcome: Outcome,
+    /// The reply's error code, also where it proves nothing; 0 without one.
+    pub code: i32,
     /// The transaction id in the reply, 0 where there is none.
     pub zxid: i64,
     /// Bytes of the value read or written, where the op has one and succeeded.
@@ -58,6 +60,7 @@ impl Completion {
         done_ns: 0,
         sent_ns: 0,
         outcome: Outcome::Unknown,
+        code: 0,
         zxid: 0,
         value_bytes: None,
         version: -1,

@@ -7,7 +7,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use quorumeter_loadgen::plan::Stream;
-use quorumeter_loadgen::{Engine, WatchFailure, values};
+use quorumeter_loadgen::{Engine, Told, WatchFailure, values};
 use quorumeter_record::{Phase, TargetInfo};
 use quorumeter_targets::session::Timeouts;
 use quorumeter_targets::zookeeper::driver::resolve;
@@ -66,9 +66,11 @@ impl Control<'_> {
             values.len(),
             self.clock,
             Arc::clone(&self.record),
-            Box::new(move |lines| {
-                // Without anybody who looks the run is over.
-                let _ = live_in.send(lines.to_vec());
+            Box::new(move |told| {
+                if let Told::Interval(lines) = told {
+                    // Without anybody who looks the run is over.
+                    let _ = live_in.send(lines.to_vec());
+                }
             }),
         )?);
         self.wait_for_sessions(held).await?;

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hdrhistogram::Histogram;
 use quorumeter_record::{
-    Event, EventKind, GeneratorLine, IntervalLine, KeysLine, OpLine, OpPhase, Phase, Quantiles, RecordWriter,
-    SessionsLine, StreamLine, WatchLine, WorkerUse, WriteError, new_duration_histogram,
+    Event, EventKind, GeneratorLine, HistoryRow, IntervalLine, KeysLine, OpLine, OpPhase, Phase, Quantiles,
+    RecordWriter, SessionsLine, StreamLine, WatchLine, WorkerUse, WriteError, new_duration_histogram,
     stage::WATCH_DELIVERY,
 };
 
@@ -40,7 +40,16 @@ pub(super) enum Message {
 }
 
 /// What watches the run as it goes.
-pub type Live = Box<dyn FnMut(&[IntervalLine]) + Send>;
+pub type Live = Box<dyn FnMut(Told<'_>) + Send>;
+
+/// What it is told.
+#[derive(Debug, Clone, Copy)]
+pub enum Told<'a> {
+    /// The lines of an interval that all workers have delivered.
+    Interval(&'a [IntervalLine]),
+    /// The rows of one worker's interval, in the order in which they ended: before the lines of that interval.
+    History(&'a [HistoryRow]),
+}
 
 /// Writes intervals as they become complete.
 pub(super) struct Aggregator {
@@ -134,6 +143,7 @@ impl Aggregator {
         let number = buffer.number;
         self.delivered[worker] = number + 1;
         self.delivered_last[worker] |= buffer.last;
+        self.write_history(worker, &mut buffer);
         match self.open.get_mut(&number) {
             None => {
                 self.open.insert(number, (worker, buffer));
@@ -170,6 +180,28 @@ impl Aggregator {
         }
     }
 
+    /// Writes the rows of one worker's interval, and takes them out of it.
+    fn write_history(&mut self, worker: usize, buffer: &mut IntervalBuffer) {
+        let (rows, missing) = (&buffer.history, buffer.history_dropped);
+        if rows.is_empty() && missing == 0 {
+            return;
+        }
+        if self.error.is_none() {
+            let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut result = record.history(worker, rows);
+            if missing > 0 {
+                let text = format!("{missing} rows of history are missing: one interval had too many");
+                let event = Event { t_ns: buffer.end_ns, kind: EventKind::Warning { text } };
+                result = result.and(record.event(&event));
+            }
+            drop(record);
+            self.note(result);
+        }
+        (self.live)(Told::History(rows));
+        buffer.history.clear();
+        buffer.history_dropped = 0;
+    }
+
     fn write_events(&mut self, events: &[Event]) {
         let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
         let result = events.iter().try_for_each(|event| record.event(event));
@@ -190,7 +222,7 @@ impl Aggregator {
             let result = self.write_record(buffer, &lines);
             self.note(result);
         }
-        (self.live)(&lines);
+        (self.live)(Told::Interval(&lines));
         self.deliveries.iter_mut().flatten().for_each(Deliveries::reset);
     }
 
@@ -485,17 +517,15 @@ fn keys_line(stream: &str, counts: &mut [u32]) -> KeysLine {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::sync::mpsc::channel;
 
-    use quorumeter_record::{Manifest, PhasePlan, Tool, WallStart};
+    use quorumeter_record::{Manifest, PhasePlan, RecordReader, RowKind, Tool, WallStart};
 
     use super::*;
     use crate::engine::buffer::Shape;
 
-    /// Whichever worker delivers first: its CPU stands in its own place, and it gets its own buffer back.
-    #[test]
-    fn what_a_worker_used_is_its_own() {
-        let dir = tempfile::tempdir().unwrap();
+    fn record(dir: &Path) -> RecordWriter {
         let manifest = Manifest {
             schema: Manifest::SCHEMA.into(),
             run_id: "test".into(),
@@ -513,12 +543,20 @@ mod tests {
             target: None,
             environment: Default::default(),
         };
-        let record = RecordWriter::create(&dir.path().join("run"), &manifest).unwrap();
+        RecordWriter::create(&dir.join("run"), &manifest).unwrap()
+    }
+
+    /// Whichever worker delivers first: its CPU stands in its own place, and it gets its own buffer back.
+    #[test]
+    fn what_a_worker_used_is_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let record = record(dir.path());
         let text = "[[stream]]\nname = \"a\"\nsessions = 2\nmix = { read = 1 }\n";
         let workload = Arc::new(Workload::read(text, &[], || 1).unwrap());
         let (give, backs): (Vec<_>, Vec<_>) = (0..2).map(|_| channel()).unzip();
         let (seen_in, seen) = channel();
-        let live: Live = Box::new(move |lines| {
+        let live: Live = Box::new(move |told| {
+            let Told::Interval(lines) = told else { return };
             let of = |line: &IntervalLine| match line {
                 IntervalLine::Generator(generator) => Some(generator.workers.clone()),
                 _ => None,
@@ -540,6 +578,65 @@ mod tests {
             for back in &backs {
                 assert_eq!(back.try_iter().count(), 1, "each gets back as many as it gave");
             }
+        }
+    }
+
+    /// Each worker's rows stand in its own file as they ended, told before their interval's lines; what did not fit is
+    /// told in the record.
+    #[test]
+    fn histories_are_written_as_they_are_delivered() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "[[stream]]\nname = \"a\"\nsessions = 2\nhistory = true\nmix = { read = 1 }\n";
+        let workload = Arc::new(Workload::read(text, &[], || 1).unwrap());
+        let (give, _backs): (Vec<_>, Vec<_>) = (0..2).map(|_| channel()).unzip();
+        let (seen_in, seen) = channel();
+        let live: Live = Box::new(move |told| {
+            seen_in
+                .send(match told {
+                    Told::History(rows) => rows.iter().map(|row| row.ended_ns).collect(),
+                    Told::Interval(_) => Vec::new(),
+                })
+                .unwrap();
+        });
+        let record = Arc::new(Mutex::new(record(dir.path())));
+        let name = |_: i32| Cow::Borrowed("");
+        let mut aggregator = Aggregator::new(workload, record, live, name, give);
+        for (worker, number, ended_ns, missing) in
+            [(0, 0, [1, 4], 0), (0, 1, [11, 12], 7), (1, 0, [2, 3], 0), (1, 1, [13, 14], 0)]
+        {
+            let mut buffer = IntervalBuffer::new(&Shape { ops: vec![1] });
+            buffer.number = number;
+            buffer.history.extend(ended_ns.map(row));
+            buffer.history_dropped = missing;
+            aggregator.deliver(worker, buffer);
+        }
+        drop(aggregator);
+        let told: Vec<Vec<u64>> = seen.iter().collect();
+        assert_eq!(told, [&[1, 4][..], &[11, 12], &[2, 3], &[], &[13, 14], &[]]);
+        let record = RecordReader::open(&dir.path().join("run")).unwrap();
+        let written: Vec<u64> = record.history().unwrap().map(|row| row.unwrap().ended_ns).collect();
+        assert_eq!(written, [1, 4, 11, 12, 2, 3, 13, 14], "worker 0's first");
+        let events: Vec<Event> = record.events().unwrap().map(Result::unwrap).collect();
+        let [Event { kind: EventKind::Warning { text }, .. }] = &events[..] else { panic!("{events:?}") };
+        assert!(text.starts_with("7 rows of history are missing"), "{text}");
+    }
+
+    fn row(ended_ns: u64) -> HistoryRow {
+        HistoryRow {
+            intended_ns: 0,
+            released_ns: 0,
+            sent_ns: None,
+            ended_ns,
+            zxid: 0,
+            session: 0,
+            connection: 0,
+            key: 0,
+            code: 0,
+            version: 0,
+            stream: 0,
+            member: None,
+            op: 0,
+            kind: RowKind::Ok,
         }
     }
 

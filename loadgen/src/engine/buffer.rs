@@ -5,7 +5,8 @@
 
 use hdrhistogram::Histogram;
 use quorumeter_record::{
-    DURATION_BOUNDS, Event, OpPhase, Phase, StreamCounts, ValueBytes, WorkerUse, new_duration_histogram,
+    DURATION_BOUNDS, Event, HistoryRow, OpPhase, Phase, StreamCounts, ValueBytes, WorkerUse,
+    new_duration_histogram,
 };
 
 use super::join::{NoticeRow, UnknownRow, WriteRow};
@@ -14,6 +15,8 @@ use super::join::{NoticeRow, UnknownRow, WriteRow};
 pub(super) const MAX_EVENTS: usize = 10_000;
 /// The most rows of writes, and of notices, that are kept of one interval, per worker; more are counted.
 pub(super) const MAX_ROWS: usize = 1 << 19;
+/// The most rows of histories that are kept of one interval, per worker; more are counted.
+pub(super) const MAX_HISTORY: usize = 1 << 20;
 
 /// The shape of a workload, as far as buffers depend on it.
 #[derive(Debug, Clone)]
@@ -53,6 +56,9 @@ pub(super) struct IntervalBuffer {
     pub(super) unknown_writes: Vec<UnknownRow>,
     pub(super) notices: Vec<NoticeRow>,
     pub(super) rows_dropped: u64,
+    /// One worker's own: it is written as the interval is delivered, and is in no sum.
+    pub(super) history: Vec<HistoryRow>,
+    pub(super) history_dropped: u64,
 }
 
 /// One stream in one interval.
@@ -306,6 +312,8 @@ impl IntervalBuffer {
             unknown_writes: Vec::new(),
             notices: Vec::new(),
             rows_dropped: 0,
+            history: Vec::new(),
+            history_dropped: 0,
         })
     }
 
@@ -350,6 +358,8 @@ impl IntervalBuffer {
         self.unknown_writes.clear();
         self.notices.clear();
         self.rows_dropped = 0;
+        self.history.clear();
+        self.history_dropped = 0;
     }
 
     /// One kind of op of a stream in one phase.

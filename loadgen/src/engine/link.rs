@@ -36,8 +36,8 @@ pub(super) trait Part: 'static {
     /// Takes what the connection tells. `connected` is false when the connection is being given up.
     fn sink<'a>(&'a mut self, recorder: &'a mut Recorder, connected: bool) -> impl Sink<Self::Tag> + 'a;
 
-    /// There is a new connection; `same_session` when it continues the session.
-    fn attached(&mut self, same_session: bool, recorder: &mut Recorder, now_ns: u64);
+    /// There is a new connection to this member; `same_session` when it continues the session.
+    fn attached(&mut self, member: usize, same_session: bool, recorder: &mut Recorder, now_ns: u64);
 
     /// The connection is gone, and its ops have ended.
     fn detached(&mut self, recorder: &mut Recorder, now_ns: u64);
@@ -367,7 +367,7 @@ impl<D: Driver, P: Part> Dialler<'_, D, P> {
                 let same = attached == Attached::Again;
                 let now_ns = shared.clock.now_ns();
                 let mut recorder = shared.recorder.borrow_mut();
-                self.link.state.borrow_mut().part.attached(same, &mut recorder, now_ns);
+                self.link.state.borrow_mut().part.attached(member, same, &mut recorder, now_ns);
                 Ok(connection)
             }
             Err(error) => {

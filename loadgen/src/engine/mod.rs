@@ -21,12 +21,14 @@
 //! | `lives` | sessions that come and go |
 //! | `watch`, `join` | sessions that watch, and which write an event tells of |
 //! | `recorder`, `buffer` | what a worker records in an interval |
+//! | `history` | what is kept of each op, of streams that ask for it |
 //! | `aggregate` | merging, and writing |
 
 mod aggregate;
 mod buffer;
 mod deliveries;
 mod fan_out;
+mod history;
 mod join;
 mod link;
 mod lives;
@@ -49,8 +51,8 @@ use quorumeter_record::{RecordWriter, WriteError};
 use quorumeter_targets::{Clock, Driver};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-pub use aggregate::Live;
 use aggregate::{Aggregator, Message};
+pub use aggregate::{Live, Told};
 use buffer::Shape;
 use timeline::Timeline;
 use worker::{Status, WorkerSetup};

@@ -8,6 +8,7 @@ use quorumeter_record::OpPhase;
 use quorumeter_targets::session::WatchEvent;
 use quorumeter_targets::{Change, Completion, Connection, Created, Operation, Outcome, Sink};
 
+use super::history::Place;
 use super::join::{UnknownRow, WriteRow};
 use super::link::Part;
 use super::recorder::{Recorder, Tag};
@@ -38,6 +39,8 @@ pub(super) struct OpsPart {
     key_counts: Rc<KeyCounts>,
     /// Whether an op that is released now can be submitted at once, as far as is known.
     connected: bool,
+    /// Where its ops end, if their history is kept.
+    place: Option<Place>,
 }
 
 /// How often each node of the dataset was used, by one stream on one worker.
@@ -85,6 +88,7 @@ impl OpsPart {
         settings: &OpsSettings,
         timeline: Arc<Timeline>,
         key_counts: Rc<KeyCounts>,
+        place: Option<Place>,
     ) -> OpsPart {
         OpsPart {
             source,
@@ -97,6 +101,7 @@ impl OpsPart {
             nodes: settings.nodes,
             key_counts,
             connected: false,
+            place,
         }
     }
 
@@ -119,13 +124,14 @@ impl OpsPart {
         // Ops that can be submitted as soon as the batch is released: they are no backlog.
         let room = if self.connected { self.depth.saturating_sub(open_ops) } else { 0 };
         let late = self.waiting.len() >= room;
-        let tag = Tag { intended_ns, stream: self.stream, op: op_place as u16, phase, late };
-        recorder.released(&tag, now_ns, self.backlog.is_some());
+        let tag =
+            Tag { intended_ns, released_ns: now_ns, stream: self.stream, op: op_place as u16, phase, late };
+        recorder.released(&tag, self.backlog.is_some());
         // What a lost connection gave back may have filled it beyond its limit.
         while self.backlog.is_some_and(|limit| self.waiting.len() >= limit.saturating_add(room))
             && let Some(oldest) = self.waiting.pop_front()
         {
-            recorder.shed(&oldest.tag, now_ns);
+            self.shed(oldest, now_ns, recorder);
         }
         self.waiting.push_back(Waiting { op, tag });
     }
@@ -140,28 +146,21 @@ impl OpsPart {
     /// Drops all that waits.
     pub(super) fn shed_all(&mut self, now_ns: u64, recorder: &mut Recorder) {
         while let Some(waiting) = self.waiting.pop_front() {
-            recorder.shed(&waiting.tag, now_ns);
+            self.shed(waiting, now_ns, recorder);
+        }
+    }
+
+    fn shed(&self, Waiting { op, tag }: Waiting, now_ns: u64, recorder: &mut Recorder) {
+        recorder.shed(&tag, now_ns);
+        if let Some(place) = &self.place {
+            recorder.history(place.shed(&tag, op.key(), now_ns));
         }
     }
 
     fn count_keys(&self, op: Operation) {
-        match op {
-            Operation::Read { key }
-            | Operation::ReadFresh { key }
-            | Operation::ReadStrongest { key }
-            | Operation::Exists { key }
-            | Operation::List { key }
-            | Operation::Write { key, .. }
-            | Operation::WriteCas { key, .. }
-            | Operation::CreateChild { key, .. }
-            | Operation::Delete { node: Created::Child { key, .. } }
-            | Operation::Sync { key } => self.key_counts.add(key),
-            Operation::Multi { key, count, .. } => {
-                for i in 0..u32::from(count) {
-                    self.key_counts.add(wrapped(key, i, self.nodes));
-                }
-            }
-            _ => {}
+        let count = if let Operation::Multi { count, .. } = op { count.into() } else { 1 };
+        if let Some(key) = op.key() {
+            (0..count).for_each(|i| self.key_counts.add(wrapped(key, i, self.nodes)));
         }
     }
 
@@ -219,8 +218,9 @@ impl Part for OpsPart {
         OpsSink { part: self, recorder, returned: 0 }
     }
 
-    fn attached(&mut self, same_session: bool, _: &mut Recorder, _: u64) {
+    fn attached(&mut self, member: usize, same_session: bool, _: &mut Recorder, _: u64) {
         self.connected = true;
+        self.place.iter_mut().for_each(|place| place.connected(member));
         if !same_session {
             self.source.session_gone();
         }
@@ -228,6 +228,7 @@ impl Part for OpsPart {
 
     fn detached(&mut self, _: &mut Recorder, _: u64) {
         self.connected = false;
+        self.place.iter_mut().for_each(Place::disconnected);
     }
 }
 
@@ -248,6 +249,9 @@ impl Sink<Tag> for OpsSink<'_> {
     #[inline]
     fn done(&mut self, tag: Tag, op: Operation, completion: Completion) {
         self.recorder.done(&tag, &completion);
+        if let Some(place) = &self.part.place {
+            self.recorder.history(place.op(&tag, op.key(), &completion));
+        }
         if tag.phase == OpPhase::Measure {
             self.part.count_keys(op);
         }

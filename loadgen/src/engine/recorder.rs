@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 
-use quorumeter_record::{Event, EventKind, OpPhase, WorkerUse};
+use quorumeter_record::{Event, EventKind, HistoryRow, OpPhase, WorkerUse};
 use quorumeter_targets::clock::thread_cpu_ns;
 use quorumeter_targets::{Completion, Outcome};
 
 use super::aggregate::Message;
 use super::buffer::{
-    IntervalBuffer, LifeCounts, MAX_EVENTS, MAX_ROWS, Shape, WatchCounts, record, record_in,
+    IntervalBuffer, LifeCounts, MAX_EVENTS, MAX_HISTORY, MAX_ROWS, Shape, WatchCounts, record, record_in,
 };
+use super::history::Place;
 use super::join::{NoticeRow, UnknownRow, WriteRow};
 use super::timeline::Timeline;
 
@@ -18,6 +19,7 @@ use super::timeline::Timeline;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tag {
     pub(super) intended_ns: u64,
+    pub(super) released_ns: u64,
     pub(super) stream: u16,
     pub(super) op: u16,
     pub(super) phase: OpPhase,
@@ -25,12 +27,14 @@ pub(super) struct Tag {
     pub(super) late: bool,
 }
 
-/// What was observed and not scheduled: its stream, its place among the stream's ops, and the phase of its begin.
+/// What was observed and not scheduled: its stream, its place among the stream's ops, the phase of its begin, and where
+/// it happened if the stream keeps a history.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Observed {
     pub(super) stream: usize,
     pub(super) op: usize,
     pub(super) phase: OpPhase,
+    pub(super) place: Option<Place>,
 }
 
 /// What there is of a stream now.
@@ -177,9 +181,9 @@ impl Recorder {
 
     /// An op's time has come. `lag` says whether there is a schedule that it can be late on.
     #[inline]
-    pub(super) fn released(&mut self, tag: &Tag, now_ns: u64, lag: bool) {
-        self.advance(now_ns);
-        let lag_ns = now_ns.saturating_sub(tag.intended_ns);
+    pub(super) fn released(&mut self, tag: &Tag, lag: bool) {
+        self.advance(tag.released_ns);
+        let lag_ns = tag.released_ns.saturating_sub(tag.intended_ns);
         if lag {
             record(&mut self.buffer.lag[tag.phase as usize], lag_ns);
         }
@@ -305,6 +309,20 @@ impl Recorder {
         }
     }
 
+    /// Something ended, in a stream whose history is kept.
+    #[inline]
+    pub(super) fn history(&mut self, row: HistoryRow) {
+        self.advance(row.ended_ns);
+        if !self.begun {
+            return;
+        }
+        if self.buffer.history.len() < MAX_HISTORY {
+            self.buffer.history.push(row);
+        } else {
+            self.buffer.history_dropped += 1;
+        }
+    }
+
     /// A watcher was told of a change.
     #[inline]
     pub(super) fn notice_row(&mut self, row: NoticeRow) {
@@ -334,6 +352,9 @@ impl Recorder {
         self.advance(done_ns);
         if !self.begun {
             return;
+        }
+        if let Some(place) = what.place {
+            self.history(place.observed(what.op, began_ns, done_ns, outcome));
         }
         let took_ns = done_ns.saturating_sub(began_ns);
         let slot = self.buffer.slot(what.stream, what.op, what.phase);

@@ -26,6 +26,7 @@ use quorumeter_targets::session::WatchEvent;
 use quorumeter_targets::zookeeper::Dataset;
 use quorumeter_targets::{Change, Completion, Connection, Operation, Outcome, Sink};
 
+use super::history::Place;
 use super::join::NoticeRow;
 use super::link::Part;
 use super::recorder::Recorder;
@@ -47,6 +48,8 @@ pub(super) struct WatchPart {
     enabled: bool,
     ending: bool,
     setting: Setting,
+    /// Where events come, if their history is kept.
+    place: Option<Place>,
 }
 
 /// How setting watches has gone wrong, if it has.
@@ -132,6 +135,7 @@ impl WatchPart {
             enabled: false,
             ending: false,
             setting: Setting::default(),
+            place: Place::of(stream, number, session),
         }
     }
 
@@ -174,7 +178,7 @@ impl WatchPart {
                 .all(|w| matches!(w.state, WatchState::Settled | WatchState::Unset { after: None }))
     }
 
-    fn place(&self, key: u32) -> Option<usize> {
+    fn place_of(&self, key: u32) -> Option<usize> {
         self.watches.binary_search_by_key(&key, |w| w.key).ok()
     }
 
@@ -278,7 +282,8 @@ impl Part for WatchPart {
         WatchSink { part: self, recorder }
     }
 
-    fn attached(&mut self, _: bool, _: &mut Recorder, _: u64) {
+    fn attached(&mut self, member: usize, _: bool, _: &mut Recorder, _: u64) {
+        self.place.iter_mut().for_each(|place| place.connected(member));
         // The watches of a connection that is gone were counted when it went.
         if self.enabled && !self.ending {
             self.to_submit = (0..self.watches.len() as u32).collect();
@@ -286,6 +291,7 @@ impl Part for WatchPart {
     }
 
     fn detached(&mut self, recorder: &mut Recorder, _: u64) {
+        self.place.iter_mut().for_each(Place::disconnected);
         let mut interrupted = 0;
         for watch in &mut self.watches {
             if matches!(watch.state, WatchState::Armed { .. }) {
@@ -330,9 +336,12 @@ impl Sink<WatchTag> for WatchSink<'_> {
         self.recorder.advance(event.received_ns);
         let part = &mut *self.part;
         let of_ours = event.changed.filter(|(_, change)| *change == part.on.change());
-        let Some(place) = of_ours.and_then(|(key, _)| part.place(key)) else { return };
-        let counts = self.recorder.watch(part.stream);
+        let Some(place) = of_ours.and_then(|(key, _)| part.place_of(key)) else { return };
         let watch = &mut part.watches[place];
+        if let Some(place) = &part.place {
+            self.recorder.history(place.event(watch.key, &event));
+        }
+        let counts = self.recorder.watch(part.stream);
         let WatchState::Armed { version, events, zxid } = &mut watch.state else {
             // A persistent watch is live from its own request on, before the reply that tells the version:
             // that version has the change in it. A one-shot watch has fired before.

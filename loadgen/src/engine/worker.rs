@@ -24,6 +24,7 @@ use tokio::task::{JoinHandle, spawn_local};
 use super::WatchFailure;
 use super::aggregate::Message;
 use super::buffer::{IntervalBuffer, Shape};
+use super::history::Place;
 use super::link::Link;
 use super::lives::{IdlePart, Life, ObserverPart};
 use super::ops::{KeyCounts, OpsPart, OpsSettings, Watched};
@@ -255,7 +256,8 @@ impl<D: Driver> Worker<D> {
         self.ops.extend(sessions.map(|session| {
             let seed = derive_seed(workload.seed, number, session.into());
             let source = OpSource::new(stream, session, workload.dataset.nodes, pool_len, seed, &newest);
-            let part = OpsPart::new(source, &settings, Arc::clone(&self.timeline), Rc::clone(&key_counts));
+            let (timeline, place) = (Arc::clone(&self.timeline), Place::of(stream, number, session));
+            let part = OpsPart::new(source, &settings, timeline, Rc::clone(&key_counts), place);
             Link::new(number, session, part)
         }));
         self.key_counts.push(key_counts);
@@ -267,9 +269,10 @@ impl<D: Driver> Worker<D> {
         let workload = Arc::clone(&self.shared.workload);
         let stream = &workload.streams[number];
         if life.cycle == Cycle::Idle {
-            let idle =
-                |session| Link::new(number, session, IdlePart::new(number, Arc::clone(&self.timeline)));
-            self.idle.extend(sessions.map(idle));
+            self.idle.extend(sessions.map(|session| {
+                let place = Place::of(stream, number, session);
+                Link::new(number, session, IdlePart::new(number, Arc::clone(&self.timeline), place))
+            }));
             return;
         }
         let observer = (life.cycle == Cycle::Expire && sessions.len() > 0).then(|| {

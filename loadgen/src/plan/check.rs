@@ -22,7 +22,7 @@ const DEFAULT_BACKLOG: Dur = Dur(10_000_000_000);
 const DEFAULT_SPIN: Dur = Dur(50_000);
 /// The most requests that a multi may take on the wire, in bytes, so that it stays below a server's frame limit.
 const MAX_MULTI_BYTES: u64 = 900_000;
-/// Ops that may wait, of all sessions of a stream: each takes some 40 bytes.
+/// Ops that may wait, of all sessions of a stream: each takes some 50 bytes.
 const MAX_BACKLOG: f64 = 20e6;
 /// Kinds of ops in a mix, and streams: each has histograms of its own.
 const MAX_KINDS: usize = 256;
@@ -282,6 +282,7 @@ impl Checker {
             placement: table.members.clone().unwrap_or(Members::All),
             policy: table.policy.unwrap_or(file.client.policy).0,
             session_timeout_ms: (session_timeout.0 / 1_000_000) as u32,
+            history: table.history,
         };
         if let Some(life) = table.life {
             return self.life(&number, table, life, stream);

@@ -228,6 +228,10 @@ pub struct StreamTable {
     /// Makes it a stream of session lives: its ops are sessions that come and go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub life: Option<LifeTable>,
+    /// Whether each of its ops and watch events is kept, one by one, in the record's folder `history/`: 72 bytes each.
+    /// Of a worker's rows of one interval 1,048,576 are kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub history: bool,
 }
 
 fn default_sessions() -> u32 {

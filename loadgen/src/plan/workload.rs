@@ -78,6 +78,8 @@ pub struct Stream {
     pub policy: Policy,
     /// Session timeout to ask for, milliseconds.
     pub session_timeout_ms: u32,
+    /// Whether its ops and events are kept one by one.
+    pub history: bool,
 }
 
 /// One kind of op of a stream.

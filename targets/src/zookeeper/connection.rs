@@ -267,6 +267,7 @@ impl<T: Copy> ZooKeeperConnection<T> {
             done_ns,
             sent_ns: op.sent_ns,
             outcome: Outcome::Ok,
+            code: op.err.0,
             zxid: header.zxid,
             value_bytes: None,
             version: -1,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use quorumeter_targets::session::WatchEvent;
 use quorumeter_targets::{Completion, Connection, Operation, Outcome, Sink};
 
+use crate::engine::history::Place;
 use crate::engine::link::Part;
 use crate::engine::recorder::{Observed, Recorder};
 use crate::engine::timeline::Timeline;
@@ -15,11 +16,13 @@ pub(in crate::engine) struct IdlePart {
     timeline: Arc<Timeline>,
     attached: bool,
     ending: bool,
+    /// Where its pings are answered, if their history is kept.
+    place: Option<Place>,
 }
 
 impl IdlePart {
-    pub(in crate::engine) fn new(stream: usize, timeline: Arc<Timeline>) -> IdlePart {
-        IdlePart { stream, timeline, attached: false, ending: false }
+    pub(in crate::engine) fn new(stream: usize, timeline: Arc<Timeline>, place: Option<Place>) -> IdlePart {
+        IdlePart { stream, timeline, attached: false, ending: false, place }
     }
 
     /// What ends from now on was meant to end.
@@ -37,14 +40,16 @@ impl Part for IdlePart {
         IdleSink { part: self, recorder }
     }
 
-    fn attached(&mut self, _: bool, recorder: &mut Recorder, _: u64) {
+    fn attached(&mut self, member: usize, _: bool, recorder: &mut Recorder, _: u64) {
         self.attached = true;
+        self.place.iter_mut().for_each(|place| place.connected(member));
         recorder.open(self.stream, 1);
     }
 
     fn detached(&mut self, recorder: &mut Recorder, _: u64) {
         if self.attached {
             self.attached = false;
+            self.place.iter_mut().for_each(Place::disconnected);
             recorder.open(self.stream, -1);
             recorder.lives(self.stream).lost_connections += u64::from(!self.ending);
         }
@@ -81,7 +86,7 @@ impl IdleSink<'_> {
             && sent_ns < self.part.timeline.end_ns()
         {
             let phase = self.part.timeline.phase_of_op(sent_ns);
-            let what = Observed { stream: self.part.stream, op: 0, phase };
+            let what = Observed { stream: self.part.stream, op: 0, phase, place: self.part.place };
             self.recorder.observed(what, sent_ns, done_ns, outcome);
         }
     }

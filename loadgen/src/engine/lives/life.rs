@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use super::observer::{Gone, ObserverPart};
 use super::session::Session;
+use crate::engine::history::Place;
 use crate::engine::link::Link;
 use crate::engine::recorder::{Recorder, Tag};
 use crate::engine::timeline::Timeline;
@@ -30,6 +31,8 @@ pub(in crate::engine) struct Life<D: Driver> {
     pub(super) closing: Cell<bool>,
     /// Ops waiting, at most; `None` in a closed loop.
     backlog: Option<usize>,
+    /// Where its ops end, if their history is kept.
+    pub(super) place: Cell<Option<Place>>,
     state: RefCell<State>,
 }
 
@@ -67,6 +70,7 @@ impl<D: Driver> Life<D> {
             wake: Notify::new(),
             closing: Cell::new(false),
             backlog,
+            place: Cell::new(Place::of(stream, number, session)),
             state: RefCell::default(),
         })
     }
@@ -88,12 +92,13 @@ impl<D: Driver> Life<D> {
         let room = usize::from(state.is_free || self.backlog.is_none());
         let phase = self.timeline.phase_of_op(intended_ns);
         let late = state.waiting.len() >= room;
-        let tag = Tag { intended_ns, stream: self.stream as u16, op: 0, phase, late };
-        recorder.released(&tag, now_ns, self.backlog.is_some());
+        let stream = self.stream as u16;
+        let tag = Tag { intended_ns, released_ns: now_ns, stream, op: 0, phase, late };
+        recorder.released(&tag, self.backlog.is_some());
         while self.backlog.is_some_and(|limit| state.waiting.len() >= limit.saturating_add(room))
             && let Some(oldest) = state.waiting.pop_front()
         {
-            recorder.shed(&oldest, now_ns);
+            self.shed(&oldest, now_ns, recorder);
         }
         state.waiting.push_back(tag);
         self.wake.notify_one();
@@ -109,7 +114,14 @@ impl<D: Driver> Life<D> {
     /// Drops all that waits.
     pub(in crate::engine) fn shed_all(&self, now_ns: u64, recorder: &mut Recorder) {
         for tag in self.state.borrow_mut().waiting.drain(..) {
-            recorder.shed(&tag, now_ns);
+            self.shed(&tag, now_ns, recorder);
+        }
+    }
+
+    fn shed(&self, tag: &Tag, now_ns: u64, recorder: &mut Recorder) {
+        recorder.shed(tag, now_ns);
+        if let Some(place) = self.place.get() {
+            recorder.history(place.shed(tag, None, now_ns));
         }
     }
 
@@ -136,6 +148,17 @@ impl<D: Driver> Life<D> {
         self.state.borrow_mut().waiting.pop_front()
     }
 
+    /// There is another connection to this member, or none any more.
+    pub(super) fn set_connected(&self, member: Option<usize>) {
+        if let Some(mut place) = self.place.get() {
+            match member {
+                Some(member) => place.connected(member),
+                None => place.disconnected(),
+            }
+            self.place.set(Some(place));
+        }
+    }
+
     pub(super) fn set_free(&self, is_free: bool) {
         self.state.borrow_mut().is_free = is_free;
     }
@@ -155,6 +178,9 @@ impl<D: Driver> Life<D> {
         let Some((tag, sent_ns)) = self.state.borrow_mut().current.take() else { return false };
         let completion = Completion { done_ns, sent_ns, outcome, ..Completion::NOTHING };
         recorder.done(&tag, &completion);
+        if let Some(place) = self.place.get() {
+            recorder.history(place.op(&tag, None, &completion));
+        }
         true
     }
 }

@@ -15,6 +15,7 @@ use quorumeter_targets::session::WatchEvent;
 use quorumeter_targets::{Completion, Connection, Operation, Outcome, Sink};
 use tokio::sync::Notify;
 
+use crate::engine::history::Place;
 use crate::engine::link::Part;
 use crate::engine::recorder::{Observed, Recorder};
 use crate::engine::timeline::Timeline;
@@ -50,9 +51,13 @@ impl Gone {
 type Node = (u32, u32);
 
 /// What is known of a node that is to go.
-struct Awaited {
-    due_ns: u64,
-    gone: Rc<Gone>,
+pub(super) struct Awaited {
+    /// When, or later.
+    pub(super) due_ns: u64,
+    /// Who is to know.
+    pub(super) gone: Rc<Gone>,
+    /// Where its session fell silent, if the stream's history is kept.
+    pub(super) place: Option<Place>,
 }
 
 /// Watches ephemeral nodes of one stream.
@@ -81,9 +86,9 @@ impl ObserverPart {
         ObserverPart { stream, op, timeline, no_node, connection_lost, awaited, to_watch }
     }
 
-    /// A session has fallen silent, whose node is to go at `due_ns` or later.
-    pub(super) fn watch(&mut self, node: Node, due_ns: u64, gone: Rc<Gone>) {
-        self.awaited.insert(node, Awaited { due_ns, gone });
+    /// A session has fallen silent, whose node is to go.
+    pub(super) fn watch(&mut self, node: Node, awaited: Awaited) {
+        self.awaited.insert(node, awaited);
         self.to_watch.push_back(node);
     }
 
@@ -96,12 +101,13 @@ impl ObserverPart {
     /// Gives up what is awaited: it takes longer than until now.
     pub(in crate::engine) fn give_up(&mut self, now_ns: u64, recorder: &mut Recorder) {
         for (_, awaited) in std::mem::take(&mut self.awaited) {
-            self.record(awaited.due_ns, now_ns, Outcome::Unknown, recorder);
+            self.record(&awaited, now_ns, Outcome::Unknown, recorder);
         }
         self.to_watch.clear();
     }
 
-    fn record(&self, due_ns: u64, seen_ns: u64, outcome: Outcome, recorder: &mut Recorder) {
+    fn record(&self, awaited: &Awaited, seen_ns: u64, outcome: Outcome, recorder: &mut Recorder) {
+        let Awaited { due_ns, place, .. } = *awaited;
         // What is due after the window belongs to none.
         if due_ns >= self.timeline.end_ns() {
             return;
@@ -109,15 +115,18 @@ impl ObserverPart {
         let phase = self.timeline.phase_of_op(due_ns);
         if seen_ns < due_ns {
             recorder.lives(self.stream).early += u64::from(phase == OpPhase::Measure);
+            if let Some(place) = place {
+                recorder.history(place.observed(self.op, due_ns, seen_ns, Outcome::Failed(0)));
+            }
             return;
         }
-        let what = Observed { stream: self.stream, op: self.op, phase };
+        let what = Observed { stream: self.stream, op: self.op, phase, place };
         recorder.observed(what, due_ns, seen_ns, outcome);
     }
 
     fn is_gone(&mut self, node: Node, seen_ns: u64, outcome: Outcome, recorder: &mut Recorder) {
         if let Some(awaited) = self.awaited.remove(&node) {
-            self.record(awaited.due_ns, seen_ns, outcome, recorder);
+            self.record(&awaited, seen_ns, outcome, recorder);
             awaited.gone.set();
         }
     }
@@ -141,7 +150,7 @@ impl Part for ObserverPart {
         ObserverSink { part: self, recorder }
     }
 
-    fn attached(&mut self, _: bool, _: &mut Recorder, _: u64) {
+    fn attached(&mut self, _: usize, _: bool, _: &mut Recorder, _: u64) {
         // Watches went with the connection before, if there was one.
         self.to_watch = self.awaited.keys().copied().collect();
     }
@@ -184,9 +193,12 @@ impl Sink<Node> for ObserverSink<'_> {
 mod tests {
     use std::sync::mpsc::channel;
 
+    use quorumeter_record::{HistoryRow, RowKind};
+
     use super::*;
     use crate::engine::aggregate::Message;
     use crate::engine::buffer::{IntervalBuffer, Shape};
+    use crate::plan::Workload;
 
     const MS: u64 = 1_000_000;
 
@@ -202,6 +214,9 @@ mod tests {
         let lost = Outcome::Failed(-4);
         let mut observer = ObserverPart::new(0, 0, timeline, Outcome::Failed(-101), lost);
         let gone: Rc<Gone> = Rc::default();
+        let text = "[[stream]]\nname = \"a\"\nhistory = true\nlife = { cycle = \"expire\" }\n";
+        let mut place = Place::of(&Workload::read(text, &[], || 1).unwrap().streams[0], 0, 7);
+        place.iter_mut().for_each(|place| place.connected(2));
         // Number, due, seen, and how.
         for (serial, due_ms, seen) in [
             (1, 50, Some((60, Outcome::Ok))),
@@ -211,7 +226,8 @@ mod tests {
             (5, 501, Some((510, Outcome::Ok))),
             (6, 400, None),
         ] {
-            observer.watch((7, serial), due_ms * MS, Rc::clone(&gone));
+            let awaited = Awaited { due_ns: due_ms * MS, gone: Rc::clone(&gone), place };
+            observer.watch((7, serial), awaited);
             assert!(observer.is_open() == (due_ms < 500));
             if let Some((seen_ms, how)) = seen {
                 observer.is_gone((7, serial), seen_ms * MS, how, &mut recorder);
@@ -225,8 +241,10 @@ mod tests {
         recorder.finish(600 * MS);
         drop(recorder);
         let mut buffer = IntervalBuffer::new(&Shape { ops: vec![1] });
+        let mut rows = Vec::new();
         for message in messages {
             if let Message::Interval { buffer: mut interval, .. } = message {
+                rows.append(&mut interval.history);
                 buffer.merge(&mut interval);
             }
         }
@@ -237,5 +255,18 @@ mod tests {
         let of = |histogram: &hdrhistogram::Histogram<u64>| histogram.max() / MS;
         assert_eq!(of(&slot.ok_times().response), 30);
         assert_eq!((of(slot.of_failed.as_ref().unwrap()), of(slot.of_unknown.as_ref().unwrap())), (40, 200));
+        // Of each that was due in the window there is a row, of the one that went before its time, too.
+        let told = |row: &HistoryRow| (row.intended_ns / MS, row.ended_ns / MS, row.kind, row.code);
+        assert_eq!(
+            rows.iter().map(told).collect::<Vec<_>>(),
+            [
+                (50, 60, RowKind::Ok, 0),
+                (200, 230, RowKind::Ok, 0),
+                (200, 190, RowKind::Failed, 0),
+                (300, 340, RowKind::Failed, -4),
+                (400, 600, RowKind::Unknown, 0),
+            ]
+        );
+        assert!(rows.iter().all(|row| (row.session, row.connection, row.member) == (7, 1, Some(2))));
     }
 }

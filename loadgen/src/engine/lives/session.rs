@@ -13,6 +13,7 @@ use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
 use super::life::Life;
+use super::observer::Awaited;
 use crate::engine::placement::{Candidates, NO_MEMBER_PAUSE, NO_SUCH_ROLE, tell, timeouts};
 use crate::engine::recorder::{Observed, Tag};
 use crate::engine::source::derive_seed;
@@ -186,6 +187,7 @@ impl<'a, D: Driver> Session<'a, D> {
                 self.identity = connection.identity();
                 self.connection = Some(connection);
                 self.last = Some(member);
+                self.life.set_connected(Some(member));
                 self.attempts.succeeded();
                 if !self.ever_connected {
                     self.ever_connected = true;
@@ -365,7 +367,8 @@ impl<'a, D: Driver> Session<'a, D> {
         let due_ns = last_sent_ns + u64::from(self.identity.timeout_ms) * 1_000_000;
         self.life.gone.take();
         let node = (self.life.number, self.serial);
-        observer.state.borrow_mut().part.watch(node, due_ns, Rc::clone(&self.life.gone));
+        let awaited = Awaited { due_ns, gone: Rc::clone(&self.life.gone), place: self.life.place.get() };
+        observer.state.borrow_mut().part.watch(node, awaited);
         observer.pump(self.shared, self.now_ns());
         while !self.life.closing.get() {
             tokio::select! {
@@ -453,6 +456,7 @@ impl<'a, D: Driver> Session<'a, D> {
         if let Some(connection) = self.connection.take() {
             self.requests_counted = 0;
             self.identity = connection.identity();
+            self.life.set_connected(None);
             self.shared.recorder.borrow_mut().open(self.life.stream, -1);
         }
     }
@@ -469,7 +473,8 @@ impl<'a, D: Driver> Session<'a, D> {
         let cycle = self.cycle();
         let scheduled = usize::from(cycle.op().is_some());
         if let Some(place) = cycle.stages().iter().position(|s| *s == stage) {
-            let what = Observed { stream: self.life.stream, op: scheduled + place, phase };
+            let (op, place) = (scheduled + place, self.life.place.get());
+            let what = Observed { stream: self.life.stream, op, phase, place };
             self.shared.recorder.borrow_mut().observed(what, began_ns, done_ns, outcome);
         }
     }

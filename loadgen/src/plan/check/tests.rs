@@ -42,7 +42,7 @@ fn defaults_are_filled_in_and_recorded() {
 #[test]
 fn every_override_arrives() {
     type Check = fn(&Workload) -> bool;
-    let cases: [(&str, Check); 26] = [
+    let cases: [(&str, Check); 27] = [
         ("name=x", |w| w.file.name == "x"),
         ("seed=5", |w| w.seed == 5),
         ("phases.warmup=1s", |w| w.warmup_ns == 1_000_000_000),
@@ -59,6 +59,7 @@ fn every_override_arrives() {
         ("engine.interval=500ms", |w| w.interval_ns == 500_000_000),
         ("engine.pin=false", |w| !w.file.engine.pin),
         ("app.sessions=3", |w| w.streams[0].sessions == 3),
+        ("app.history=true", |w| w.streams[0].history),
         ("app.depth=5", |w| w.streams[0].depth == 5),
         (
             "app.rate=2k/s",

@@ -54,18 +54,17 @@ pub(super) fn read_record(
         Operation::WatchOnce { .. } | Operation::WatchAlways { .. } | Operation::WatchBelow { .. } => {
             completion.version = data_version(record).ok_or_else(|| shape("getData"))?;
         }
-        Operation::WatchExists { .. } if record.len() == Stat::LEN => {
-            completion.version = Stat::peek_version(record).unwrap_or(-1);
-        }
         Operation::Exists { .. } | Operation::WatchExists { .. } | Operation::WatchEphemeral { .. } => {
             if record.len() != Stat::LEN {
                 return Err(shape("exists"));
             }
+            completion.version = Stat::peek_version(record).unwrap_or(-1);
         }
         Operation::Write { value, .. } | Operation::WriteCas { value, .. } => {
             if record.len() != Stat::LEN {
                 return Err(shape("setData"));
             }
+            completion.version = Stat::peek_version(record).unwrap_or(-1);
             completion.value_bytes = Some(value.len);
         }
         Operation::List { .. } => {
@@ -114,7 +113,10 @@ pub(super) fn read_record(
                 return Err(shape("multi"));
             }
             match MultiResult::failure(&results) {
-                Some(code) => completion.outcome = outcome::of_write(code),
+                Some(code) => {
+                    completion.outcome = outcome::of_write(code);
+                    completion.code = code.0;
+                }
                 None => completion.value_bytes = Some(value.len),
             }
         }
