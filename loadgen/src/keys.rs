@@ -5,6 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::str::FromStr;
 
+use quorumeter_targets::Nodes;
 use rand::RngExt as _;
 use rand_distr::{Distribution as _, Zipf};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -20,6 +21,7 @@ use crate::plan::units::{call, text_form};
 /// | `latest(0.99)` | writes go round the dataset in order, other ops to keys written a zipf-distributed number of writes ago |
 /// | `sequential` | every session goes round the dataset in order, each from its own start |
 /// | `hot(0.1, 0.9)` | 10 % of the keys get 90 % of the ops |
+/// | `own` | session number s always uses key number s |
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Keys {
     /// All keys alike.
@@ -43,6 +45,8 @@ pub enum Keys {
         /// Share of the ops that go to them, from 0 to 1.
         ops: f64,
     },
+    /// Each session its own.
+    Own,
 }
 
 impl FromStr for Keys {
@@ -64,10 +68,11 @@ impl FromStr for Keys {
             ("latest", []) => Ok(Keys::Latest { exponent: 0.99 }),
             ("latest", [e]) => Ok(Keys::Latest { exponent: exponent(e)? }),
             ("sequential", []) => Ok(Keys::Sequential),
+            ("own", []) => Ok(Keys::Own),
             ("hot", [keys, ops]) => Ok(Keys::Hot { keys: share(keys, "keys")?, ops: share(ops, "ops")? }),
             _ => Err(format!(
                 "{text:?} is no choice of keys; known: uniform, zipf(EXPONENT), latest(EXPONENT), sequential, \
-                 hot(SHARE OF KEYS, SHARE OF OPS)"
+                 hot(SHARE OF KEYS, SHARE OF OPS), own"
             )),
         }
     }
@@ -81,6 +86,7 @@ impl fmt::Display for Keys {
             Keys::Latest { exponent } => write!(f, "latest({exponent})"),
             Keys::Sequential => f.write_str("sequential"),
             Keys::Hot { keys, ops } => write!(f, "hot({keys}, {ops})"),
+            Keys::Own => f.write_str("own"),
         }
     }
 }
@@ -88,14 +94,14 @@ impl fmt::Display for Keys {
 text_form!(
     Keys,
     false,
-    "a choice of keys: \"uniform\", \"zipf(0.99)\", \"latest(0.99)\", \"sequential\" or \"hot(0.1, 0.9)\"",
-    ["uniform", "zipf(0.99)", "latest(0.99)", "sequential", "hot(0.1, 0.9)"]
+    "a choice of keys: \"uniform\", \"zipf(0.99)\", \"latest(0.99)\", \"sequential\", \"hot(0.1, 0.9)\" or \"own\"",
+    ["uniform", "zipf(0.99)", "latest(0.99)", "sequential", "hot(0.1, 0.9)", "own"]
 );
 
 /// Chooses keys for one session.
 #[derive(Debug, Clone)]
 pub struct KeyChooser {
-    nodes: u32,
+    nodes: Nodes,
     how: How,
 }
 
@@ -106,15 +112,17 @@ enum How {
     Latest { ranks: Zipf<f64>, newest: Rc<Cell<u32>> },
     Sequential { next: u32 },
     Hot { hot_keys: u32, ops: f64 },
+    Own { session: u32 },
 }
 
 impl KeyChooser {
-    /// A chooser among `nodes` keys for session number `session` of `sessions`. `newest` is the key that was
-    /// written last, which the sessions of a stream on one worker share.
+    /// A chooser among these nodes for session number `session` of `sessions`. `newest` is the place among them of
+    /// the one that was written last, which the sessions of a stream on one worker share.
     ///
     /// # Panics
-    /// Without any node.
-    pub fn new(keys: Keys, nodes: u32, session: u32, sessions: u32, newest: &Rc<Cell<u32>>) -> KeyChooser {
+    /// Without any node, and where a session has none of its own.
+    pub fn new(keys: Keys, part: Nodes, session: u32, sessions: u32, newest: &Rc<Cell<u32>>) -> KeyChooser {
+        let nodes = part.count;
         assert!(nodes > 0, "a plan without nodes is refused before");
         let zipf = |exponent| {
             Zipf::new(f64::from(nodes), exponent).expect("a plan's exponent is positive, and there is a node")
@@ -129,15 +137,19 @@ impl KeyChooser {
             Keys::Hot { keys, ops } => {
                 How::Hot { hot_keys: ((f64::from(nodes) * keys).round() as u32).clamp(1, nodes), ops }
             }
+            Keys::Own => {
+                assert!(session < nodes, "a plan with fewer nodes than sessions is refused before");
+                How::Own { session }
+            }
         };
-        KeyChooser { nodes, how }
+        KeyChooser { nodes: part, how }
     }
 
     /// The key of the next op.
     #[inline]
     pub fn next_key(&mut self, is_write: bool, random: &mut Xoshiro256PlusPlus) -> u32 {
-        let nodes = self.nodes;
-        match &mut self.how {
+        let nodes = self.nodes.count;
+        let place = match &mut self.how {
             How::Uniform => random.random_range(0..nodes),
             How::Zipf { ranks, stride } => {
                 let rank = ranks.sample(random) as u64 - 1;
@@ -147,10 +159,11 @@ impl KeyChooser {
             How::Latest { ranks, newest } => {
                 if is_write {
                     newest.set((newest.get() + 1) % nodes);
-                    return newest.get();
+                    newest.get()
+                } else {
+                    let back = ranks.sample(random) as u32 - 1;
+                    (newest.get() + nodes - back) % nodes
                 }
-                let back = ranks.sample(random) as u32 - 1;
-                (newest.get() + nodes - back) % nodes
             }
             How::Sequential { next } => {
                 let key = *next;
@@ -164,7 +177,9 @@ impl KeyChooser {
                     random.random_range(*hot_keys..nodes)
                 }
             }
-        }
+            How::Own { session } => *session,
+        };
+        self.nodes.first + place
     }
 }
 
@@ -188,10 +203,14 @@ mod tests {
 
     const NODES: u32 = 1000;
 
+    fn all(count: u32) -> Nodes {
+        Nodes { first: 0, count }
+    }
+
     /// How often each key comes among `n` ops.
     fn counts(keys: &str, nodes: u32, n: u32) -> Vec<u32> {
         let mut random = Xoshiro256PlusPlus::seed_from_u64(3);
-        let mut chooser = KeyChooser::new(keys.parse().unwrap(), nodes, 0, 1, &Rc::default());
+        let mut chooser = KeyChooser::new(keys.parse().unwrap(), all(nodes), 0, 1, &Rc::default());
         let mut counts = vec![0; nodes as usize];
         for _ in 0..n {
             counts[chooser.next_key(false, &mut random) as usize] += 1;
@@ -241,15 +260,42 @@ mod tests {
     fn sequential_keys_visit_all_in_turn() {
         assert!(counts("sequential", NODES, 2 * NODES).iter().all(|&c| c == 2));
         let mut random = Xoshiro256PlusPlus::seed_from_u64(0);
-        let mut second = KeyChooser::new(Keys::Sequential, NODES, 1, 4, &Rc::default());
+        let mut second = KeyChooser::new(Keys::Sequential, all(NODES), 1, 4, &Rc::default());
         assert_eq!(second.next_key(false, &mut random), 250);
+    }
+
+    #[test]
+    fn every_session_has_its_own_key() {
+        let mut random = Xoshiro256PlusPlus::seed_from_u64(0);
+        for session in 0..5 {
+            let part = Nodes { first: 7, count: 6 };
+            let mut chooser = KeyChooser::new(Keys::Own, part, session, 5, &Rc::default());
+            for is_write in [true, false, true] {
+                assert_eq!(chooser.next_key(is_write, &mut random), 7 + session);
+            }
+        }
+    }
+
+    /// Whatever the choice, a part of the dataset gets the keys that a dataset of its size would have.
+    #[test]
+    fn the_keys_of_a_part_lie_behind_its_first() {
+        for keys in ["uniform", "zipf(0.99)", "latest(0.99)", "sequential", "hot(0.1, 0.9)", "own"] {
+            let drawn = |first| {
+                let mut random = Xoshiro256PlusPlus::seed_from_u64(5);
+                let part = Nodes { first, count: 50 };
+                let mut chooser = KeyChooser::new(keys.parse().unwrap(), part, 2, 4, &Rc::default());
+                (0..500).map(|i| chooser.next_key(i % 3 == 0, &mut random) - first).collect::<Vec<_>>()
+            };
+            assert_eq!(drawn(0), drawn(950), "{keys}");
+            assert!(drawn(950).iter().all(|key| *key < 50), "{keys}");
+        }
     }
 
     #[test]
     fn the_latest_writes_are_read_most() {
         let newest = Rc::default();
         let mut random = Xoshiro256PlusPlus::seed_from_u64(1);
-        let mut chooser = KeyChooser::new("latest".parse().unwrap(), NODES, 0, 1, &newest);
+        let mut chooser = KeyChooser::new("latest".parse().unwrap(), all(NODES), 0, 1, &newest);
         let mut reads_of_newest = 0;
         for i in 1..=NODES {
             assert_eq!(chooser.next_key(true, &mut random), i % NODES);
@@ -269,12 +315,20 @@ mod tests {
 
     #[test]
     fn texts_are_read_and_written() {
-        for text in ["uniform", "zipf(0.99)", "latest(1.2)", "sequential", "hot(0.1, 0.9)"] {
+        for text in ["uniform", "zipf(0.99)", "latest(1.2)", "sequential", "hot(0.1, 0.9)", "own"] {
             assert_eq!(text.parse::<Keys>().unwrap().to_string(), text);
         }
-        for text in
-            ["zipf", "zipf(0)", "zipf(-1)", "zipf(x)", "hot(0.1)", "hot(2, 0.5)", "zipfian(1)", "zipf(1"]
-        {
+        for text in [
+            "zipf",
+            "own(1)",
+            "zipf(0)",
+            "zipf(-1)",
+            "zipf(x)",
+            "hot(0.1)",
+            "hot(2, 0.5)",
+            "zipfian(1)",
+            "zipf(1",
+        ] {
             assert!(text.parse::<Keys>().is_err(), "{text}");
         }
     }

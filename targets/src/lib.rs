@@ -25,7 +25,7 @@ pub mod url;
 pub mod zookeeper;
 
 pub use clock::Clock;
-pub use operation::{Change, Created, OpKind, Operation, Value};
+pub use operation::{Change, Created, Nodes, OpKind, Operation, Value};
 pub use session::{Completion, Connection, ConnectionError, Driver, Outcome, Sink};
 pub use tls::{Tls, TlsError, TlsOptions};
 pub use url::{System, TargetUrl};

@@ -141,6 +141,23 @@ pub struct Value {
     pub len: u32,
 }
 
+/// A part of the dataset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Nodes {
+    /// Its first node.
+    pub first: u32,
+    /// How many it has.
+    pub count: u32,
+}
+
+impl Nodes {
+    /// The node that lies `i` behind `key`, one of these; after the last one comes the first.
+    pub fn behind(self, key: u32, i: u32) -> u32 {
+        let place = u64::from(key - self.first) + u64::from(i);
+        self.first + (place % u64::from(self.count)) as u32
+    }
+}
+
 /// A node that a session created, by the number it has among its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Created {
@@ -215,10 +232,11 @@ pub enum Operation {
     Delete {
         node: Created,
     },
-    /// `count` nodes from `key` on, in the dataset's order, from its end back to its start.
+    /// `count` of `nodes` from `key` on, in their order, from their end back to their start.
     Multi {
         key: u32,
         count: u16,
+        nodes: Nodes,
         value: Value,
     },
     Sync {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use quorumeter_record::OpPhase;
 use quorumeter_targets::session::WatchEvent;
-use quorumeter_targets::{Change, Completion, Connection, Created, Operation, Outcome, Sink};
+use quorumeter_targets::{Change, Completion, Connection, Created, Nodes, Operation, Outcome, Sink};
 
 use super::history::Place;
 use super::join::{UnknownRow, WriteRow};
@@ -33,8 +33,8 @@ pub(super) struct OpsPart {
     stream: u16,
     timeline: Arc<Timeline>,
     watched: Watched,
-    /// How many nodes there are.
-    nodes: u32,
+    /// Which nodes its keys are of.
+    nodes: Nodes,
     /// How often each node was used by ops of the measured window that were sent.
     key_counts: Rc<KeyCounts>,
     /// Whether an op that is released now can be submitted at once, as far as is known.
@@ -43,19 +43,24 @@ pub(super) struct OpsPart {
     place: Option<Place>,
 }
 
-/// How often each node of the dataset was used, by one stream on one worker.
+/// The nodes of a stream whose ops are about none.
+pub(super) const NO_NODES: Nodes = Nodes { first: 0, count: 0 };
+
+/// How often each of a stream's nodes was used on one worker.
 pub(super) struct KeyCounts {
+    first: u32,
     counts: Vec<std::cell::Cell<u32>>,
 }
 
 impl KeyCounts {
-    pub(super) fn new(nodes: u32) -> Rc<KeyCounts> {
-        Rc::new(KeyCounts { counts: vec![std::cell::Cell::new(0); nodes as usize] })
+    pub(super) fn new(nodes: Nodes) -> Rc<KeyCounts> {
+        let counts = vec![std::cell::Cell::new(0); nodes.count as usize];
+        Rc::new(KeyCounts { first: nodes.first, counts })
     }
 
     #[inline]
     fn add(&self, key: u32) {
-        let count = &self.counts[key as usize];
+        let count = &self.counts[(key - self.first) as usize];
         count.set(count.get().saturating_add(1));
     }
 
@@ -70,7 +75,7 @@ pub(super) struct OpsSettings {
     pub(super) backlog: Option<usize>,
     pub(super) stream: u16,
     pub(super) watched: Watched,
-    pub(super) nodes: u32,
+    pub(super) nodes: Nodes,
 }
 
 /// How many of the dataset's first nodes somebody watches.
@@ -160,7 +165,7 @@ impl OpsPart {
     fn count_keys(&self, op: Operation) {
         let count = if let Operation::Multi { count, .. } = op { count.into() } else { 1 };
         if let Some(key) = op.key() {
-            (0..count).for_each(|i| self.key_counts.add(wrapped(key, i, self.nodes)));
+            (0..count).for_each(|i| self.key_counts.add(self.nodes.behind(key, i)));
         }
     }
 
@@ -178,7 +183,7 @@ impl OpsPart {
             _ => return,
         };
         let (sent_ns, done_ns, phase) = (completion.sent_ns, completion.done_ns, tag.phase);
-        for key in (0..count).map(|i| wrapped(key, i, self.nodes)).filter(|key| *key < watched) {
+        for key in (0..count).map(|i| self.nodes.behind(key, i)).filter(|key| *key < watched) {
             match completion.outcome {
                 Outcome::Ok => recorder.write_row(WriteRow {
                     key,
@@ -196,10 +201,6 @@ impl OpsPart {
             }
         }
     }
-}
-
-fn wrapped(key: u32, i: u32, nodes: u32) -> u32 {
-    ((u64::from(key) + u64::from(i)) % u64::from(nodes)) as u32
 }
 
 impl Part for OpsPart {

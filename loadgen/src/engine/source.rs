@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use quorumeter_targets::{Created, OpKind, Operation, Value};
+use quorumeter_targets::{Created, Nodes, OpKind, Operation, Value};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
@@ -19,6 +19,7 @@ pub(super) struct OpSource {
     /// Sum of the weights up to and including each kind, as a share of all.
     thresholds: Vec<f64>,
     keys: KeyChooser,
+    nodes: Nodes,
     values: ValueChooser,
     random: Xoshiro256PlusPlus,
     next_serial: u32,
@@ -38,7 +39,6 @@ impl OpSource {
     pub(super) fn new(
         stream: &Stream,
         session: u32,
-        nodes: u32,
         pool_len: usize,
         seed: u64,
         newest: &Rc<Cell<u32>>,
@@ -56,7 +56,8 @@ impl OpSource {
         OpSource {
             kinds: stream.ops.iter().map(|op| op.kind).collect(),
             thresholds,
-            keys: KeyChooser::new(stream.keys, nodes, session, stream.sessions, newest),
+            keys: KeyChooser::new(stream.keys, stream.nodes, session, stream.sessions, newest),
+            nodes: stream.nodes,
             values: ValueChooser::new(stream.value, pool_len),
             random: Xoshiro256PlusPlus::seed_from_u64(seed),
             next_serial: 0,
@@ -117,7 +118,7 @@ impl OpSource {
                 // Not reached: `swap_deletes` draws a delete only with something in stock.
                 None => Operation::Sync { key: 0 },
             },
-            OpKind::Multi(count) => Operation::Multi { key, count, value },
+            OpKind::Multi(count) => Operation::Multi { key, count, nodes: self.nodes, value },
             OpKind::Sync => Operation::Sync { key },
         }
     }
@@ -189,7 +190,7 @@ mod tests {
     fn source(mix: &str, seed: u64) -> OpSource {
         let text = format!("[[stream]]\nname = \"a\"\nmix = {mix}\n");
         let workload = Workload::read(&text, &[], || 0).unwrap();
-        OpSource::new(&workload.streams[0], 0, 1000, 100_000, seed, &Rc::default())
+        OpSource::new(&workload.streams[0], 0, 100_000, seed, &Rc::default())
     }
 
     #[test]
@@ -266,6 +267,19 @@ mod tests {
         }
         // The swap keeps the counts within a random walk of each other.
         assert!(created >= deleted && created - deleted < 400, "{created} {deleted}");
+    }
+
+    #[test]
+    fn a_multi_keeps_to_its_streams_nodes() {
+        let text = "[[stream]]\nname = \"a\"\nnodes = [40, 5]\nmix = { \"multi(4)\" = 1 }\n";
+        let workload = Workload::read(text, &[], || 0).unwrap();
+        let mut source = OpSource::new(&workload.streams[0], 0, 100_000, 1, &Rc::default());
+        let mut counts = [0; 5];
+        for _ in 0..100 {
+            let (_, Operation::Multi { key, count, nodes, .. }) = source.next_op() else { panic!() };
+            (0..count).for_each(|i| counts[nodes.behind(key, i.into()) as usize - 40] += 1);
+        }
+        assert!(counts.iter().sum::<u32>() == 400 && counts.iter().all(|n| *n > 40), "{counts:?}");
     }
 
     #[test]

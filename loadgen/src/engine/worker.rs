@@ -27,7 +27,7 @@ use super::buffer::{IntervalBuffer, Shape};
 use super::history::Place;
 use super::link::Link;
 use super::lives::{IdlePart, Life, ObserverPart};
-use super::ops::{KeyCounts, OpsPart, OpsSettings, Watched};
+use super::ops::{KeyCounts, NO_NODES, OpsPart, OpsSettings, Watched};
 use super::recorder::Recorder;
 use super::source::{OpSource, derive_seed};
 use super::timeline::Timeline;
@@ -229,7 +229,7 @@ impl<D: Driver> Worker<D> {
         let stream = &workload.streams[number];
         let sessions = (id as u32..stream.sessions).step_by(self.workers);
         if let Some(watch) = stream.watch() {
-            self.key_counts.push(KeyCounts::new(0));
+            self.key_counts.push(KeyCounts::new(NO_NODES));
             self.watchers.extend(sessions.map(|session| {
                 let part = WatchPart::new(number, session, stream, watch, workload.dataset);
                 Link::new(number, session, part)
@@ -248,14 +248,14 @@ impl<D: Driver> Worker<D> {
                 data: workload.watched_nodes(Change::Data),
                 children: workload.watched_nodes(Change::Children),
             },
-            nodes: workload.dataset.nodes,
+            nodes: stream.nodes,
         };
         let has_keys = stream.ops.iter().any(|op| op.kind.has_key());
-        let key_counts = KeyCounts::new(if has_keys { workload.dataset.nodes } else { 0 });
+        let key_counts = KeyCounts::new(if has_keys { stream.nodes } else { NO_NODES });
         let newest = Rc::new(Cell::new(0));
         self.ops.extend(sessions.map(|session| {
             let seed = derive_seed(workload.seed, number, session.into());
-            let source = OpSource::new(stream, session, workload.dataset.nodes, pool_len, seed, &newest);
+            let source = OpSource::new(stream, session, pool_len, seed, &newest);
             let (timeline, place) = (Arc::clone(&self.timeline), Place::of(stream, number, session));
             let part = OpsPart::new(source, &settings, timeline, Rc::clone(&key_counts), place);
             Link::new(number, session, part)
@@ -265,7 +265,7 @@ impl<D: Driver> Worker<D> {
 
     /// Makes the sessions of a stream of session lives, and what goes with them.
     fn add_lives(&mut self, number: usize, life: plan::Life, sessions: impl ExactSizeIterator<Item = u32>) {
-        self.key_counts.push(KeyCounts::new(0));
+        self.key_counts.push(KeyCounts::new(NO_NODES));
         let workload = Arc::clone(&self.shared.workload);
         let stream = &workload.streams[number];
         if life.cycle == Cycle::Idle {

@@ -5,7 +5,7 @@ use std::fs;
 use indexmap::IndexMap;
 use quorumeter_targets::zookeeper::Dataset;
 use quorumeter_targets::zookeeper::layout::{MAX_NODES, MAX_PARENTS, MAX_SESSIONS};
-use quorumeter_targets::{Change, OpKind};
+use quorumeter_targets::{Change, Nodes, OpKind};
 
 use super::file::{
     AuthTable, Cycle, LifeTable, Members, StreamTable, TimerKind, WatchKind, WatchOn, WorkloadFile,
@@ -278,6 +278,7 @@ impl Checker {
             ops: Vec::new(),
             life: None,
             keys: table.keys.unwrap_or(Keys::Uniform),
+            nodes: self.nodes(&number, table, dataset)?,
             value: table.value.unwrap_or(file.dataset.value),
             placement: table.members.clone().unwrap_or(Members::All),
             policy: table.policy.unwrap_or(file.client.policy).0,
@@ -294,6 +295,7 @@ impl Checker {
                 ("arrival", table.arrival.is_some()),
                 ("backlog", table.backlog.is_some()),
                 ("keys", table.keys.is_some()),
+                ("nodes", table.nodes.is_some()),
                 ("value", table.value.is_some()),
             ];
             if let Some((key, _)) = given.into_iter().find(|(_, given)| *given) {
@@ -327,12 +329,12 @@ impl Checker {
             return Ok(stream);
         }
         stream.ops = self.mix(&number, &table.mix)?;
-        if table.keys.is_some() && !stream.ops.iter().any(|op| op.kind.has_key()) {
-            return Err(error(
-                "keys",
-                "no op of the mix is about a node of the dataset".into(),
-                "leave keys out",
-            ));
+        if !stream.ops.iter().any(|op| op.kind.has_key()) {
+            let given = [("keys", table.keys.is_some()), ("nodes", table.nodes.is_some())];
+            if let Some((key, _)) = given.into_iter().find(|(_, given)| *given) {
+                let message = "no op of the mix is about a node of the dataset".to_owned();
+                return Err(error(key, message, &format!("leave {key} out")));
+            }
         }
         if table.value.is_some() && !stream.ops.iter().any(|op| op.kind.has_value()) {
             return Err(error("value", "no op of the mix writes a value".into(), "leave value out"));
@@ -340,17 +342,45 @@ impl Checker {
         for op in &stream.ops {
             if let OpKind::Multi(n) = op.kind {
                 let bytes = u64::from(n) * (stream.value.max() + 100);
-                if bytes > MAX_MULTI_BYTES || u32::from(n) > dataset.nodes {
+                if bytes > MAX_MULTI_BYTES || u32::from(n) > stream.nodes.count {
                     return Err(error(
                         "mix",
                         format!("multi({n}) would take up to {bytes} bytes and {n} nodes"),
-                        "a request has at most 900,000 bytes, and its nodes are distinct ones of the dataset",
+                        "a request has at most 900,000 bytes, and its nodes are distinct ones of the stream's",
+                    ));
+                }
+                if stream.keys == Keys::Own {
+                    return Err(error(
+                        "keys",
+                        format!("multi({n}) writes several nodes, and a session has one of its own"),
+                        "choose the keys in another way, or leave the multi out",
                     ));
                 }
             }
         }
         stream.load = self.load(&number, table)?;
         Ok(stream)
+    }
+
+    /// The part of the dataset that a stream's keys are of.
+    fn nodes(&self, number: &str, table: &StreamTable, dataset: Dataset) -> Result<Nodes, PlanError> {
+        let [first, count] = table.nodes.unwrap_or([0, dataset.nodes]);
+        if count == 0 || first.checked_add(count).is_none_or(|end| end > dataset.nodes) {
+            return Err(self.error(
+                &["stream", number, "nodes"],
+                format!("the stream's nodes are {count}, from number {first} on"),
+                format!("write [first, how many]: the dataset has {} nodes, numbered from 0", dataset.nodes),
+            ));
+        }
+        if table.keys == Some(Keys::Own) && count < table.sessions {
+            let key = if table.nodes.is_some() { "nodes" } else { "keys" };
+            return Err(self.error(
+                &["stream", number, key],
+                format!("{} sessions are to have a node each of {count}", table.sessions),
+                "give the stream at least as many nodes as sessions",
+            ));
+        }
+        Ok(Nodes { first, count })
     }
 
     /// Who decides when a stream's ops start: its schedule, or the replies.
@@ -403,6 +433,7 @@ impl Checker {
             ("value", table.value.is_some()),
             ("depth", ![1, default_depth()].contains(&table.depth)),
             ("keys", table.keys.is_some() && !cycle.reads()),
+            ("nodes", table.nodes.is_some() && !cycle.reads()),
             ("rate", table.rate.is_some() && cycle == Cycle::Idle),
             ("arrival", table.arrival.is_some() && cycle == Cycle::Idle),
             ("backlog", table.backlog.is_some() && cycle == Cycle::Idle),
@@ -520,6 +551,7 @@ fn complete(table: &mut StreamTable, stream: &Stream) {
     let has_key = stream.ops.iter().any(|op| op.kind.has_key());
     if has_key || stream.life.is_some_and(|life| life.cycle.reads()) {
         table.keys = Some(stream.keys);
+        table.nodes = Some([stream.nodes.first, stream.nodes.count]);
     }
     if stream.ops.iter().any(|op| op.kind.has_value()) {
         table.value = Some(stream.value);

@@ -206,9 +206,14 @@ pub struct StreamTable {
     /// `multi(n)`, `sync`.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub mix: IndexMap<String, f64>,
-    /// Which nodes: `uniform` (the default), `zipf(0.99)`, `latest(0.99)`, `sequential`, `hot(0.1, 0.9)`.
+    /// Which nodes: `uniform` (the default), `zipf(0.99)`, `latest(0.99)`, `sequential`, `hot(0.1, 0.9)`, or `own`: each
+    /// session has one node of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<Keys>,
+    /// Which part of the dataset its keys are of: the number of its first node, from 0, and how many it has. The whole
+    /// dataset when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<[u32; 2]>,
     /// Sizes of the values it writes; the dataset's when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<Sizes>,

@@ -2,7 +2,7 @@
 
 use quorumeter_targets::policy::Policy;
 use quorumeter_targets::zookeeper::Dataset;
-use quorumeter_targets::{Change, OpKind};
+use quorumeter_targets::{Change, Nodes, OpKind};
 
 use super::check::check;
 use super::file::{Cycle, Members, WatchKind, WatchOn, WorkloadFile};
@@ -68,8 +68,10 @@ pub struct Stream {
     pub ops: Vec<StreamOp>,
     /// What its sessions come and go for, if that is what it measures. [`Load`] says when they do.
     pub life: Option<Life>,
-    /// Which nodes.
+    /// How its keys are chosen.
     pub keys: Keys,
+    /// Among which nodes.
+    pub nodes: Nodes,
     /// Sizes of the values it writes.
     pub value: Sizes,
     /// Members that its sessions connect to.

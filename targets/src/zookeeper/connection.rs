@@ -398,10 +398,10 @@ impl<T: Copy> Connection<T> for ZooKeeperConnection<T> {
             Operation::Delete { node: Created::Sequential(number) } => {
                 templates.delete_sequential.write(out, first_xid, &[u64::from(number)]);
             }
-            Operation::Multi { key, count, value } => {
+            Operation::Multi { key, count, nodes, value } => {
                 let mark = frame::begin_request(out, first_xid, OpCode::MULTI);
-                for i in 0..u64::from(count) {
-                    let key = ((u64::from(key) + i) % u64::from(templates.dataset.nodes)) as u32;
+                for i in 0..u32::from(count) {
+                    let key = nodes.behind(key, i);
                     templates.write.write_multi_op(out, &node(key), piece(&self.values, value));
                 }
                 MultiOp::encode_end(out);

@@ -64,8 +64,7 @@ impl<'a, D: Driver> Session<'a, D> {
         let members = candidates.most();
         let first = life.number as usize % members;
         let attempts = Attempts::new(stream.policy, members, first, &mut || random.random());
-        let nodes = shared.workload.dataset.nodes;
-        let keys = KeyChooser::new(stream.keys, nodes, life.number, stream.sessions, &Rc::default());
+        let keys = KeyChooser::new(stream.keys, stream.nodes, life.number, stream.sessions, &Rc::default());
         Session {
             life,
             shared,

@@ -30,6 +30,7 @@ fn defaults_are_filled_in_and_recorded() {
     let stream = &w.file.stream[0];
     assert_eq!(stream.arrival, Some(Arrival::Poisson));
     assert_eq!(stream.keys, Some(Keys::Uniform));
+    assert_eq!(stream.nodes, Some([0, 100]));
     let Load::Open { backlog_per_session, .. } = w.streams[0].load else { panic!() };
     assert_eq!(backlog_per_session, 1250, "10 s of 1,000/s over 8 sessions");
     // What is recorded is a workload itself, and the same one.
@@ -42,7 +43,7 @@ fn defaults_are_filled_in_and_recorded() {
 #[test]
 fn every_override_arrives() {
     type Check = fn(&Workload) -> bool;
-    let cases: [(&str, Check); 27] = [
+    let cases: [(&str, Check); 29] = [
         ("name=x", |w| w.file.name == "x"),
         ("seed=5", |w| w.seed == 5),
         ("phases.warmup=1s", |w| w.warmup_ns == 1_000_000_000),
@@ -59,6 +60,8 @@ fn every_override_arrives() {
         ("engine.interval=500ms", |w| w.interval_ns == 500_000_000),
         ("engine.pin=false", |w| !w.file.engine.pin),
         ("app.sessions=3", |w| w.streams[0].sessions == 3),
+        ("app.keys=own", |w| w.streams[0].keys == Keys::Own),
+        ("app.nodes=[10, 20]", |w| w.streams[0].nodes == Nodes { first: 10, count: 20 }),
         ("app.history=true", |w| w.streams[0].history),
         ("app.depth=5", |w| w.streams[0].depth == 5),
         (
@@ -113,6 +116,20 @@ fn errors_point_at_the_key_and_name_what_would_help() {
         ("rate = \"1k/s\"", "depth = 0", "depth", "depth is 0", "from 1 to"),
         ("rate = \"1k/s\"", "members = [0]", "members", "has a 0", "from 1"),
         ("rate = \"1k/s\"", "members = \"boss\"", "members", "\"leader\"", ""),
+        ("rate = \"1k/s\"", "nodes = [99, 2]", "nodes", "are 2, from number 99", "has 100 nodes"),
+        ("rate = \"1k/s\"", "nodes = [7, 0]", "nodes", "are 0, from number 7", "how many"),
+        ("rate = \"1k/s\"", "nodes = [4294967295, 2]", "nodes", "from number 4294967295", "how many"),
+        ("rate = \"1k/s\"", "nodes = [1]", "nodes", "an array of length 2", ""),
+        ("rate = \"1k/s\"", "keys = \"own\"\nnodes = [0, 7]", "nodes", "8 sessions", "as many nodes"),
+        (
+            "read = 90, write = 10 }",
+            "sync = 1, \"multi(2)\" = 1 }\nkeys = \"own\"",
+            "own",
+            "multi(2)",
+            "leave",
+        ),
+        ("read = 90, write = 10 }", "create = 1 }\nnodes = [0, 7]", "nodes", "no op", "leave nodes out"),
+        ("read = 90", "\"multi(9)\" = 1 }\nnodes = [50, 8]\n# ", "multi", "9 nodes", "the stream's"),
         (
             "rate = \"1k/s\"",
             "watch = { kind = \"persistent\" }",
@@ -305,6 +322,7 @@ fn lives_have_what_their_cycle_needs_and_nothing_else() {
     for (lines, cause) in [
         ("life = { cycle = \"idle\" }\nrate = \"1/s\"", "has no rate"),
         ("life = { cycle = \"expire\" }\nkeys = \"uniform\"", "has no keys"),
+        ("life = { cycle = \"expire\" }\nnodes = [0, 10]", "has no nodes"),
         ("life = { cycle = \"close\" }\nmix = { read = 1 }", "has no mix"),
         ("life = { cycle = \"close\" }\nwatch = { kind = \"persistent\" }", "has no watch"),
         ("life = { cycle = \"close\" }\ndepth = 4", "has no depth"),
