@@ -116,6 +116,9 @@ pub enum ConnectionError {
     /// Nothing came for as long as the client policy waits.
     #[error("nothing came from the member for {0} ms")]
     Silent(u64),
+    /// Its own side reset it.
+    #[error("reset on purpose")]
+    OnPurpose,
 }
 
 /// What a connection that is being made waits for.

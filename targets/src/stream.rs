@@ -5,13 +5,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustix::net::sockopt::set_socket_linger;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
 use crate::session::{ConnectError, Member, Waited};
+use crate::socket;
 use crate::source;
 use crate::tls::TlsFailure;
 
@@ -61,7 +61,7 @@ impl Stream {
             Stream::Plain(tcp) => tcp,
             Stream::Secured(secured) => secured.get_ref().0,
         };
-        Ok(set_socket_linger(tcp, reset.then_some(Duration::ZERO))?)
+        socket::reset_when_dropped(tcp, reset)
     }
 
     /// Hands all of it to the kernel.

@@ -11,8 +11,9 @@ use quorumeter_record::{
 
 use super::join::{NoticeRow, UnknownRow, WriteRow};
 
-/// The most events that are kept of one interval, per worker; more are counted.
-pub(super) const MAX_EVENTS: usize = 10_000;
+/// The most events that are kept of one interval, per worker; more are counted. Twenty sessions that try to connect every
+/// 10 ms make fewer in a minute, the longest interval.
+pub(super) const MAX_EVENTS: usize = 1 << 17;
 /// The most rows of writes, and of notices, that are kept of one interval, per worker; more are counted.
 pub(super) const MAX_ROWS: usize = 1 << 19;
 /// The most rows of histories that are kept of one interval, per worker; more are counted.

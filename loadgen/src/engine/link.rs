@@ -57,6 +57,8 @@ pub(super) struct Link<D: Driver, P: Part> {
 pub(super) struct State<D: Driver, P: Part> {
     pub(super) connection: Option<D::Connection<P::Tag>>,
     pub(super) part: P,
+    /// The member that it is, or was last, connected to.
+    member: usize,
     broken: Option<ConnectionError>,
     requests_counted: u64,
 }
@@ -91,7 +93,13 @@ impl<D: Driver, P: Part> Link<D, P> {
         Rc::new(Link {
             stream,
             number,
-            state: RefCell::new(State { connection: None, part, broken: None, requests_counted: 0 }),
+            state: RefCell::new(State {
+                connection: None,
+                part,
+                member: 0,
+                broken: None,
+                requests_counted: 0,
+            }),
             wake: Notify::new(),
             closing: Cell::new(false),
         })
@@ -123,6 +131,20 @@ impl<D: Driver, P: Part> Link<D, P> {
                 u64::MAX
             }
         }
+    }
+
+    /// Has the connection reset if it is one to this member, or to any; returns whether it is.
+    pub(super) fn reset(&self, member: Option<usize>) -> bool {
+        let mut state = self.state.borrow_mut();
+        let Some(connection) = &state.connection else { return false };
+        if state.broken.is_some() || member.is_some_and(|member| member != state.member) {
+            return false;
+        }
+        // It fails only where there is no connection any more.
+        let _ = connection.socket().reset_when_dropped();
+        state.broken = Some(ConnectionError::OnPurpose);
+        self.wake.notify_one();
+        true
     }
 
     /// Ends the session at the server.
@@ -188,8 +210,8 @@ impl<D: Driver, P: Part> Link<D, P> {
                         shared.note_connected();
                     }
                     drop(permit);
-                    let error = self.serve(&shared, connection).await;
-                    dialler.lost(error);
+                    let ended = self.serve(&shared, connection).await;
+                    dialler.lost(ended);
                 }
                 Err(pause) => sleep(pause).await,
             }
@@ -197,11 +219,7 @@ impl<D: Driver, P: Part> Link<D, P> {
     }
 
     /// Serves one connection to its end.
-    async fn serve(
-        &self,
-        shared: &Rc<Shared<D>>,
-        connection: D::Connection<P::Tag>,
-    ) -> (Option<ConnectionError>, Identity) {
+    async fn serve(&self, shared: &Rc<Shared<D>>, connection: D::Connection<P::Tag>) -> Ended {
         let socket = connection.socket();
         {
             let mut state = self.state.borrow_mut();
@@ -236,7 +254,9 @@ impl<D: Driver, P: Part> Link<D, P> {
                 Turn::MoreToRead => yield_now().await,
             }
         };
-        if matches!(error, Some(ConnectionError::Io(_))) {
+        // Nothing more is submitted.
+        self.state.borrow_mut().broken.get_or_insert(ConnectionError::Closed);
+        if matches!(error, Some(ConnectionError::Io(_) | ConnectionError::OnPurpose)) {
             // The socket is known to have something to read only after a poll.
             yield_now().await;
             self.read_the_rest(shared);
@@ -246,7 +266,7 @@ impl<D: Driver, P: Part> Link<D, P> {
         let mut state = self.state.borrow_mut();
         let identity = state.connection.take().map(|c| c.identity()).unwrap_or_default();
         state.part.detached(&mut shared.recorder.borrow_mut(), now_ns);
-        (error, identity)
+        Ended { at_ns: now_ns, error, identity }
     }
 
     /// What there is to do when the socket is ready or somebody woke the session.
@@ -301,6 +321,15 @@ impl<D: Driver, P: Part> Link<D, P> {
     }
 }
 
+/// How a connection ended.
+struct Ended {
+    /// When what was in flight was given up.
+    at_ns: u64,
+    /// Why; `None` when that was asked for.
+    error: Option<ConnectionError>,
+    identity: Identity,
+}
+
 /// How a session's turn ended.
 enum Turn {
     Done,
@@ -339,7 +368,7 @@ impl<D: Driver, P: Part> Dialler<'_, D, P> {
         let candidates = self.candidates.now().await;
         if candidates.is_empty() {
             shared.note_failure(NO_SUCH_ROLE.to_owned());
-            self.event(None, SessionChange::ConnectFailed, NO_SUCH_ROLE.to_owned());
+            self.event(shared.clock.now_ns(), None, SessionChange::ConnectFailed, NO_SUCH_ROLE.to_owned());
             return Err(NO_MEMBER_PAUSE);
         }
         let member = candidates[place % candidates.len()];
@@ -351,41 +380,45 @@ impl<D: Driver, P: Part> Dialler<'_, D, P> {
             .await;
         match result {
             Ok(Dialled { attached: Attached::Expired, .. } | Dialled { connection: None, .. }) => {
-                self.event(Some(member), SessionChange::Expired, String::new());
+                self.event(shared.clock.now_ns(), Some(member), SessionChange::Expired, String::new());
                 self.identity = Identity::default();
                 Err(Duration::ZERO)
             }
-            Ok(Dialled { attached, connection: Some(connection), .. }) => {
+            Ok(Dialled { attached, connection: Some(connection), stages }) => {
                 self.identity = connection.identity();
                 let change = match attached {
                     Attached::Again if self.last == Some(member) => SessionChange::Reattached,
                     Attached::Again => SessionChange::Moved,
                     _ => SessionChange::Connected,
                 };
-                self.event(Some(member), change, String::new());
+                self.event(stages.attached_ns, Some(member), change, String::new());
                 self.last = Some(member);
                 let same = attached == Attached::Again;
                 let now_ns = shared.clock.now_ns();
                 let mut recorder = shared.recorder.borrow_mut();
-                self.link.state.borrow_mut().part.attached(member, same, &mut recorder, now_ns);
+                let mut state = self.link.state.borrow_mut();
+                state.member = member;
+                state.part.attached(member, same, &mut recorder, now_ns);
                 Ok(connection)
             }
             Err(error) => {
                 shared.note_connect_failure(member, &error);
-                self.event(Some(member), SessionChange::ConnectFailed, error.to_string());
+                let now_ns = shared.clock.now_ns();
+                self.event(now_ns, Some(member), SessionChange::ConnectFailed, error.to_string());
                 Err(Duration::ZERO)
             }
         }
     }
 
-    fn lost(&mut self, (error, identity): (Option<ConnectionError>, Identity)) {
+    fn lost(&mut self, Ended { at_ns, error, identity }: Ended) {
         self.identity = identity;
         if let Some(error) = error {
-            self.event(self.last, SessionChange::Lost, error.to_string());
+            self.event(at_ns, self.last, SessionChange::Lost, error.to_string());
         }
     }
 
-    fn event(&self, member: Option<usize>, change: SessionChange, cause: String) {
-        tell(self.shared, self.link.stream, self.link.number, member, change, &self.identity, cause);
+    fn event(&self, t_ns: u64, member: Option<usize>, change: SessionChange, cause: String) {
+        let who = (self.link.stream, self.link.number, &self.identity);
+        tell(self.shared, who, t_ns, member, change, cause);
     }
 }

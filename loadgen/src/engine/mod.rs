@@ -21,6 +21,7 @@
 //! | `lives` | sessions that come and go |
 //! | `watch`, `join` | sessions that watch, and which write an event tells of |
 //! | `recorder`, `buffer` | what a worker records in an interval |
+//! | `resets` | connections that are reset on purpose |
 //! | `history` | what is kept of each op, of streams that ask for it |
 //! | `aggregate` | merging, and writing |
 
@@ -35,6 +36,7 @@ mod lives;
 mod ops;
 mod placement;
 mod recorder;
+mod resets;
 mod source;
 mod timeline;
 mod timer;
@@ -54,6 +56,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use aggregate::{Aggregator, Message};
 pub use aggregate::{Live, Told};
 use buffer::Shape;
+pub use resets::Resets;
 use timeline::Timeline;
 use worker::{Status, WorkerSetup};
 
@@ -116,7 +119,7 @@ impl Engine {
     ) -> Result<Engine, EngineError> {
         let workers = workers.max(1);
         let timeline = Arc::new(Timeline::new(workload.interval_ns));
-        let status = Arc::new(Status::default());
+        let status = Arc::new(Status::new(workers));
         let shape = Shape { ops: workload.streams.iter().map(|s| s.op_names().len()).collect() };
         let (out, messages) = channel();
         let (give_back, backs): (Vec<_>, Vec<_>) = (0..workers).map(|_| channel()).unzip();
@@ -201,6 +204,19 @@ impl Engine {
     /// The end of the measured window, nanoseconds.
     pub fn end_ns(&self) -> u64 {
         self.timeline.end_ns()
+    }
+
+    /// Resets connections of sessions that issue ops, watch or are idle: all that there are to this member (its position
+    /// in the driver's members), or to any. Each worker does so within some 10 ms: what is in flight becomes unknown, and
+    /// the sessions connect again as their policy says. [`Engine::resets`] tells when it is done. Sessions of other
+    /// lives keep their connections.
+    pub fn reset_connections(&self, member: Option<usize>) {
+        self.status.resets.ask(member);
+    }
+
+    /// How far the workers are with the resets that were asked for.
+    pub fn resets(&self) -> Resets {
+        self.status.resets.state()
     }
 
     /// Gives everything up at once.

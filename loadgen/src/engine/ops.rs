@@ -97,7 +97,7 @@ impl OpsPart {
     ) -> OpsPart {
         OpsPart {
             source,
-            waiting: VecDeque::with_capacity(settings.depth),
+            waiting: VecDeque::new(),
             depth: settings.depth,
             backlog: settings.backlog,
             stream: settings.stream,
@@ -237,8 +237,17 @@ impl Part for OpsPart {
 struct OpsSink<'a> {
     part: &'a mut OpsPart,
     recorder: &'a mut Recorder,
-    /// Ops that came back unsent, which go to the front again in their order.
+    /// Ops that came back unsent. They stand at the end until all have come, which is after everything else that a
+    /// connection tells; then they go to the front, in their order.
     returned: usize,
+}
+
+impl Drop for OpsSink<'_> {
+    fn drop(&mut self) {
+        if self.returned > 0 {
+            self.part.waiting.rotate_right(self.returned);
+        }
+    }
 }
 
 impl Sink<Tag> for OpsSink<'_> {
@@ -268,7 +277,7 @@ impl Sink<Tag> for OpsSink<'_> {
 
     fn not_sent(&mut self, mut tag: Tag, op: Operation) {
         tag.late = true;
-        self.part.waiting.insert(self.returned, Waiting { op, tag });
+        self.part.waiting.push_back(Waiting { op, tag });
         self.returned += 1;
     }
 

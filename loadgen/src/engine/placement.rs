@@ -75,14 +75,13 @@ pub(super) fn timeouts(stream: &Stream, identity: &Identity, members: usize) -> 
     }
 }
 
-/// Notes what happened to a session.
+/// Notes what happened to a session at `t_ns`: to this one of this stream, which the servers know as this.
 pub(super) fn tell<D: Driver>(
     shared: &Shared<D>,
-    stream: usize,
-    session: u32,
+    (stream, session, identity): (usize, u32, &Identity),
+    t_ns: u64,
     member: Option<usize>,
     change: SessionChange,
-    identity: &Identity,
     cause: String,
 ) {
     let kind = EventKind::Session {
@@ -98,5 +97,5 @@ pub(super) fn tell<D: Driver>(
             && matches!(change, SessionChange::Connected | SessionChange::Reattached | SessionChange::Moved),
         cause,
     };
-    shared.recorder.borrow_mut().event(shared.clock.now_ns(), kind);
+    shared.recorder.borrow_mut().event(t_ns, kind);
 }

@@ -388,3 +388,38 @@ impl Recorder {
         *open = open.saturating_add_signed(change);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+    use crate::plan::Workload;
+
+    /// What does not fit an interval is counted, and the next interval has room again.
+    #[test]
+    fn rows_beyond_the_bound_are_counted() {
+        let timeline = Arc::new(Timeline::new(1000));
+        timeline.begin(0, 0, 10_000);
+        let (out, messages) = channel();
+        let (_keep, back) = channel();
+        let mut recorder = Recorder::new(0, Arc::clone(&timeline), Shape { ops: vec![1] }, out, back);
+        let text = "[[stream]]\nname = \"a\"\nhistory = true\nmix = { read = 1 }\n";
+        let place = Place::of(&Workload::read(text, &[], || 1).unwrap().streams[0], 0, 0).unwrap();
+        let row = |ended_ns| place.observed(0, 0, ended_ns, Outcome::Ok);
+        recorder.history(row(0));
+        recorder.begin(0);
+        (0..MAX_HISTORY + 3).for_each(|_| recorder.history(row(500)));
+        recorder.history(row(1500));
+        recorder.finish(1600);
+        drop(recorder);
+        let told: Vec<_> = messages
+            .iter()
+            .map(|message| match message {
+                Message::Interval { buffer, .. } => (buffer.history.len(), buffer.history_dropped),
+                _ => panic!("nothing else was told"),
+            })
+            .collect();
+        assert_eq!(told, [(MAX_HISTORY, 3), (1, 0)], "and nothing of before the load");
+    }
+}

@@ -29,6 +29,7 @@ use super::link::Link;
 use super::lives::{IdlePart, Life, ObserverPart};
 use super::ops::{KeyCounts, NO_NODES, OpsPart, OpsSettings, Watched};
 use super::recorder::Recorder;
+use super::resets::ResetOrders;
 use super::source::{OpSource, derive_seed};
 use super::timeline::Timeline;
 use super::timer::Timer;
@@ -53,7 +54,6 @@ const SETTLE_LIMIT_NS: u64 = 10_000_000_000;
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// What the workers and the control thread tell each other. Nothing here is touched per op.
-#[derive(Default)]
 pub(super) struct Status {
     /// Sessions that have had a connection.
     pub(super) connected: AtomicU32,
@@ -67,8 +67,25 @@ pub(super) struct Status {
     pub(super) armed: AtomicU32,
     /// Workers whose ops have all ended.
     pub(super) drained: AtomicU32,
+    /// Connections that are to be reset.
+    pub(super) resets: ResetOrders,
     /// Everything is to be given up.
     pub(super) cancel: AtomicBool,
+}
+
+impl Status {
+    pub(super) fn new(workers: usize) -> Status {
+        Status {
+            connected: AtomicU32::default(),
+            last_failure: Mutex::default(),
+            arm: AtomicBool::default(),
+            watch_failure: Mutex::default(),
+            armed: AtomicU32::default(),
+            drained: AtomicU32::default(),
+            resets: ResetOrders::new(workers),
+            cancel: AtomicBool::default(),
+        }
+    }
 }
 
 /// What the tasks of one worker share.
@@ -163,6 +180,8 @@ struct Worker<D: Driver> {
     /// Places in `ops` to which something was released since they were last pumped.
     touched: Vec<usize>,
     is_touched: Vec<bool>,
+    /// Orders to reset connections that have been carried out.
+    resets_done: u32,
 }
 
 /// A stream with a schedule.
@@ -215,6 +234,7 @@ impl<D: Driver> Worker<D> {
             tasks: Vec::new(),
             touched: Vec::new(),
             is_touched: Vec::new(),
+            resets_done: 0,
         };
         for number in 0..workload.streams.len() {
             worker.add_stream(number, setup.id, setup.pool_len);
@@ -337,10 +357,13 @@ impl<D: Driver> Worker<D> {
         self.shared.clock.now_ns()
     }
 
-    /// Closes intervals that are over, and keeps sessions alive.
+    /// Closes intervals that are over, keeps sessions alive, and resets connections where that was asked for.
     fn look(&mut self) -> u64 {
         let now_ns = self.now_ns();
         self.shared.recorder.borrow_mut().advance(now_ns);
+        if self.shared.status.resets.asked() != self.resets_done {
+            self.reset_connections();
+        }
         if now_ns >= self.shared.next_keep_alive_ns.get() {
             let ops = self.ops.iter().map(|link| link.keep_alive(&self.shared, now_ns));
             let watchers = self.watchers.iter().map(|link| link.keep_alive(&self.shared, now_ns));
@@ -353,6 +376,17 @@ impl<D: Driver> Worker<D> {
             self.shared.next_keep_alive_ns.set(next_ns.max(now_ns + round_ns));
         }
         now_ns
+    }
+
+    #[cold]
+    fn reset_connections(&mut self) {
+        let id = self.shared.recorder.borrow().worker();
+        self.resets_done = self.shared.status.resets.carry_out(id, |member| {
+            let ops = self.ops.iter().filter(|link| link.reset(member)).count();
+            let watchers = self.watchers.iter().filter(|link| link.reset(member)).count();
+            let idle = self.idle.iter().filter(|link| link.reset(member)).count();
+            (ops + watchers + idle) as u64
+        });
     }
 
     /// Until the load begins. Returns false when the run is cancelled.

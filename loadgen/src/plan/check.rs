@@ -24,6 +24,8 @@ const DEFAULT_SPIN: Dur = Dur(50_000);
 const MAX_MULTI_BYTES: u64 = 900_000;
 /// Ops that may wait, of all sessions of a stream: each takes some 50 bytes.
 const MAX_BACKLOG: f64 = 20e6;
+/// Ops in flight of one session.
+const MAX_DEPTH: u64 = 1 << 14;
 /// Kinds of ops in a mix, and streams: each has histograms of its own.
 const MAX_KINDS: usize = 256;
 /// Names that mean something else in gates.
@@ -256,7 +258,7 @@ impl Checker {
         }
         let plain = |n: u64| n.to_string();
         self.within(&at("sessions"), table.sessions.into(), 1..=MAX_SESSIONS.into(), plain)?;
-        self.within(&at("depth"), table.depth.into(), 1..=10_000, plain)?;
+        self.within(&at("depth"), table.depth.into(), 1..=MAX_DEPTH, plain)?;
         let session_timeout = table.session_timeout.unwrap_or(file.client.session_timeout);
         self.within(&at("session_timeout"), session_timeout.0, 100_000_000..=3_600_000_000_000, |ns| {
             Dur(ns).to_string()

@@ -479,7 +479,8 @@ impl<'a, D: Driver> Session<'a, D> {
     }
 
     fn tell(&self, member: Option<usize>, change: SessionChange, cause: String) {
-        tell(self.shared, self.life.stream, self.life.number, member, change, &self.identity, cause);
+        let who = (self.life.stream, self.life.number, &self.identity);
+        tell(self.shared, who, self.now_ns(), member, change, cause);
     }
 }
 

@@ -114,6 +114,7 @@ fn errors_point_at_the_key_and_name_what_would_help() {
         ("name = \"app\"", "name = \"gates\"", "name", "something else", "another name"),
         ("rate = \"1k/s\"", "arrival = \"poisson\"", "arrival", "closed loop", "add a rate"),
         ("rate = \"1k/s\"", "depth = 0", "depth", "depth is 0", "from 1 to"),
+        ("rate = \"1k/s\"", "depth = 16385", "depth", "depth is 16385", "to 16384"),
         ("rate = \"1k/s\"", "members = [0]", "members", "has a 0", "from 1"),
         ("rate = \"1k/s\"", "members = \"boss\"", "members", "\"leader\"", ""),
         ("rate = \"1k/s\"", "nodes = [99, 2]", "nodes", "are 2, from number 99", "has 100 nodes"),
@@ -279,6 +280,8 @@ fn a_backlog_has_a_limit() {
     let error = workload(BASE, &["app.rate=3M/s"]).unwrap_err().to_string();
     assert!(error.contains("30000000 ops"), "{error}");
     with(&["app.rate=3M/s", "app.backlog=1s"]);
+    // What a probe needs to survive two minutes without a server.
+    with(&["app.sessions=1", "app.rate=100/s", "app.backlog=200s", "app.depth=16384"]);
 }
 
 #[test]
