@@ -1,18 +1,16 @@
-//! Samples of the members, and what changes from one to the next: what `srvr` tells, and what the operating system tells of those we started.
+//! Polling the members of a run, and what changes from one line of theirs to the next.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use quorumeter_ensemble::launch::Launched;
-use quorumeter_record::{Event, EventKind, MemberLine};
+use quorumeter_ensemble::launch::{self, Launched};
+use quorumeter_exporters::{PolledMember, Poller};
+use quorumeter_record::{Event, EventKind, MemberLine, RecordWriter};
 use quorumeter_targets::Clock;
 use quorumeter_targets::session::Member;
-use quorumeter_targets::zookeeper::admin;
-use tokio::task::spawn_local;
-
-/// How long a member may take to answer.
-const ANSWER_LIMIT: Duration = Duration::from_millis(900);
 
 /// The roles that the members were last seen to have, by address.
 pub(crate) type Roles = BTreeMap<String, String>;
@@ -35,47 +33,36 @@ pub(crate) fn role_changes(roles: &mut Roles, lines: &[MemberLine]) -> Vec<Event
     events
 }
 
-/// Asks all members at once.
-pub(crate) async fn sample(
+/// Polls the members into the record: their lines, and the events of their roles. Of launched ones the AdminServer is
+/// asked, too, and the operating system.
+pub(crate) fn poll(
     members: &[Member],
     launched: Option<&Rc<Launched>>,
+    period: Duration,
     clock: Clock,
-) -> Vec<MemberLine> {
-    let asked: Vec<_> = members
-        .iter()
-        .map(|member| {
-            let member = member.clone();
-            let launched = launched.cloned();
-            spawn_local(async move {
-                let srvr = admin::srvr(&member, ANSWER_LIMIT).await.ok();
-                let process = launched.and_then(|l| {
-                    let own = l.members.iter().find(|m| m.address == member.address)?;
-                    l.process_use(own.id)
-                });
-                let mut line = MemberLine {
-                    t_ns: clock.now_ns(),
-                    member: member.address.to_string(),
-                    process,
-                    ..MemberLine::default()
-                };
-                if let Some(srvr) = srvr {
-                    line.role = Some(srvr.mode.name().to_owned());
-                    line.zxid = Some(srvr.zxid);
-                    line.packets_received = Some(srvr.received);
-                    line.packets_sent = Some(srvr.sent);
-                    line.outstanding_requests = Some(srvr.outstanding);
-                    line.connections = Some(srvr.connections);
-                    line.znodes = Some(srvr.node_count);
-                }
-                line
-            })
-        })
-        .collect();
-    let mut lines = Vec::new();
-    for task in asked {
-        lines.extend(task.await.ok());
-    }
-    lines
+    record: Arc<Mutex<RecordWriter>>,
+    roles: Rc<RefCell<Roles>>,
+) -> Poller {
+    let admin = |member: &Member| launched_as(launched?, member)?.admin;
+    let polled: Vec<_> =
+        members.iter().map(|m| PolledMember { member: m.clone(), admin: admin(m) }).collect();
+    let launched = launched.cloned();
+    let process = move |member: &Member| {
+        let launched = launched.as_ref()?;
+        launched.process_use(launched_as(launched, member)?.id)
+    };
+    Poller::start(&polled, period, clock, process, move |line| {
+        let changes = role_changes(&mut roles.borrow_mut(), std::slice::from_ref(&line));
+        let mut record = record.lock().unwrap_or_else(PoisonError::into_inner);
+        // A record that cannot be written ends the run elsewhere.
+        let _ = record.members([&line]);
+        let _ = changes.iter().try_for_each(|change| record.event(change));
+    })
+}
+
+/// A member as it was launched.
+fn launched_as<'l>(launched: &'l Launched, member: &Member) -> Option<&'l launch::Member> {
+    launched.members.iter().find(|own| own.address == member.address)
 }
 
 #[cfg(test)]

@@ -1,14 +1,13 @@
 //! Warm-up, measured window and drain, watched from the outside.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use quorumeter_loadgen::Engine;
 use quorumeter_record::{EventKind, IntervalLine, Phase, StopReason};
-use tokio::task::spawn_local;
-use tokio::time::{interval, sleep};
+use tokio::time::sleep;
 
 use super::RunError;
 use super::control::{Control, Held, LOOK};
@@ -19,8 +18,8 @@ use crate::signals::Signals;
 
 /// Between the decision to begin and the beginning, so that every worker sees it before.
 const LEAD_NS: u64 = 50_000_000;
-/// Between two samples of the members.
-const SAMPLE_PERIOD: Duration = Duration::from_secs(1);
+/// Between two polls of a member.
+const POLL_PERIOD: Duration = Duration::from_secs(1);
 
 impl Control<'_> {
     /// Warm-up, measured window and drain.
@@ -29,7 +28,11 @@ impl Control<'_> {
         let start_ns = self.clock.now_ns() + LEAD_NS;
         self.shown_ns = start_ns;
         engine.begin(start_ns);
+        let (members, launched) = (&held.members, held.launched.as_ref());
+        let (record, roles) = (Arc::clone(&self.record), Rc::clone(&held.roles));
+        let poller = members::poll(members, launched, POLL_PERIOD, self.clock, record, roles);
         let result = self.watch_load(&engine, &live, held, signals, start_ns).await;
+        drop(poller);
         if result.is_err() {
             engine.cancel();
         }
@@ -48,15 +51,11 @@ impl Control<'_> {
         signals: &mut Signals,
         start_ns: u64,
     ) -> Result<(), RunError> {
-        let mut samples = interval(SAMPLE_PERIOD);
         let mut stopped = false;
         let mut died = false;
         while !engine.is_finished() {
             tokio::select! {
                 () = sleep(LOOK) => {}
-                _ = samples.tick() => {
-                    self.sample_members(held);
-                }
                 n = signals.next() => {
                     if n > 1 {
                         return Err(RunError::Killed);
@@ -96,19 +95,6 @@ impl Control<'_> {
             }
         }
         Ok(())
-    }
-
-    fn sample_members(&self, held: &Held) {
-        let (members, launched) = (held.members.clone(), held.launched.clone());
-        let (clock, record, roles) = (self.clock, Arc::clone(&self.record), Rc::clone(&held.roles));
-        spawn_local(async move {
-            let lines = members::sample(&members, launched.as_ref(), clock).await;
-            let changes = members::role_changes(&mut roles.borrow_mut(), &lines);
-            let mut record = record.lock().unwrap_or_else(PoisonError::into_inner);
-            // A record that cannot be written ends the run elsewhere.
-            let _ = record.members(&lines);
-            let _ = changes.iter().try_for_each(|change| record.event(change));
-        });
     }
 
     /// Shows the intervals that have ended. Returns the `[abort]` expression that has not held for its grace

@@ -12,7 +12,7 @@ use crate::session::{ConnectError, Member};
 use crate::stream::Stream;
 
 /// The longest answer that is taken, bytes.
-const MAX_ANSWER: usize = 1 << 20;
+pub(super) const MAX_ANSWER: usize = 1 << 20;
 
 /// Why a member did not tell.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,15 @@ pub enum AdminError {
     /// The answer.
     #[error(transparent)]
     Answer(#[from] AnswerError),
+    /// What came is no answer of an AdminServer.
+    #[error("the AdminServer's answer is no HTTP that is understood: {0}")]
+    Http(String),
+    /// The AdminServer has something else to say.
+    #[error("the AdminServer answers with status {0}")]
+    Status(u16),
+    /// The AdminServer closed the connection.
+    #[error("the AdminServer's answer stops before its end")]
+    Truncated,
 }
 
 /// Sends a word, and reads the answer to its end; `limit` bounds the whole.

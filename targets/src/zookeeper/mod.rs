@@ -9,9 +9,11 @@
 //! | [`root`] | the part of the tree that belongs to a run |
 //! | [`client`] | a small client for everything that is not measured |
 //! | [`admin`] | four-letter words |
+//! | [`admin_server`] | commands of the AdminServer |
 //! | [`driver`] | the pieces put together |
 
 pub mod admin;
+pub mod admin_server;
 pub mod client;
 pub mod connection;
 pub mod dial;

@@ -1,0 +1,258 @@
+//! Asking every member again and again.
+
+mod question;
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use quorumeter_record::{MemberLine, ProcessUse};
+use quorumeter_targets::Clock;
+use quorumeter_targets::session::Member;
+use quorumeter_targets::zookeeper::{admin, admin_server};
+use quorumeter_zk::four_letter::AnswerError;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{JoinHandle, spawn_local};
+use tokio::time::{Instant, sleep_until};
+
+use self::question::{Answer, Question};
+use crate::zookeeper;
+
+/// The shortest period between two polls of a member: 50 a second.
+pub const PERIOD_MIN: Duration = Duration::from_millis(20);
+
+/// The longest one.
+pub const PERIOD_MAX: Duration = Duration::from_secs(1);
+
+/// How long a member may take to answer before its line is written without an answer, at most and in periods.
+const PATIENCE_MAX: Duration = Duration::from_millis(900);
+const PATIENCE_PERIODS: u32 = 10;
+
+/// How long a question stays open. A member that hangs keeps every connection that was made to it in its queue, which
+/// is also the one of its clients: they must not find it full because of the polls.
+const OPEN_LIMIT: Duration = Duration::from_secs(5);
+
+/// Between two looks at what costs more: `mntr`, and the process.
+const FULL_PERIOD: Duration = Duration::from_secs(1);
+
+/// A member to poll.
+#[derive(Debug, Clone)]
+pub struct PolledMember {
+    /// Where four-letter words are asked, in plain text or over TLS.
+    pub member: Member,
+    /// Where its AdminServer is, if that is known. No other address is ever connected to.
+    pub admin: Option<SocketAddr>,
+}
+
+/// Polls members until it is dropped.
+///
+/// Each poll of a member gives one [`MemberLine`]. It asks `srvr` and, where the AdminServer's address is known,
+/// `zabstate`, together; at most once a second, and when it is asked for, `mntr` and the process as well. Members are
+/// polled by tasks of their own, so that one that hangs delays no other. A task asks a member no second question of a
+/// kind while the first is open.
+///
+/// `t_ns` is when the last of the answers was complete and `answer_ns` how long ago the first question was asked: what
+/// a line tells is of instants between the two. A member that has not answered `srvr` after ten periods, and after
+/// 900 ms at the latest, has a line without a role and without `answer_ns`; the question stays open for 5 s, with such a
+/// line a period, and is answered late when the member goes on. "Not serving" is an answer.
+///
+/// # What it costs
+///
+/// `cargo run --release -p quorumeter-benches --example poll_cost` measures it.
+#[derive(Debug)]
+pub struct Poller {
+    period: watch::Sender<Duration>,
+    requests: Vec<mpsc::UnboundedSender<oneshot::Sender<MemberLine>>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Poller {
+    /// Starts to poll, at once, on the current thread's local runtime. `period` is between [`PERIOD_MIN`] and
+    /// [`PERIOD_MAX`]; the nearer one is taken for one that is not. `process` says what the operating system tells of a
+    /// member, and `on_line` has every line as it is complete, those of one member by ascending time.
+    pub fn start(
+        members: &[PolledMember],
+        period: Duration,
+        clock: Clock,
+        process: impl FnMut(&Member) -> Option<ProcessUse> + 'static,
+        on_line: impl FnMut(MemberLine) + 'static,
+    ) -> Poller {
+        let (period, periods) = watch::channel(period.clamp(PERIOD_MIN, PERIOD_MAX));
+        let (process, on_line) = (Rc::new(RefCell::new(process)), Rc::new(RefCell::new(on_line)));
+        let mut poller = Poller { period, requests: Vec::new(), tasks: Vec::new() };
+        for polled in members {
+            let (request, requests) = mpsc::unbounded_channel();
+            let polls = Polls {
+                polled: polled.clone(),
+                clock,
+                process: Rc::clone(&process),
+                srvr: Question::default(),
+                zabstate: Question::default(),
+                mntr: Question::default(),
+                mntr_is_refused: false,
+            };
+            poller.requests.push(request);
+            poller.tasks.push(spawn_local(poll_member(
+                polls,
+                periods.clone(),
+                requests,
+                Rc::clone(&on_line),
+            )));
+        }
+        poller
+    }
+
+    /// Changes the time between two polls of a member, for the polls from now on.
+    pub fn set_period(&self, period: Duration) {
+        self.period.send_replace(period.clamp(PERIOD_MIN, PERIOD_MAX));
+    }
+
+    /// Polls every member once more now, with `mntr`; a poll that goes on already is waited for first. Its lines, in
+    /// the order of the members, go to the poller's callback as well, also when the future is dropped. It takes no
+    /// longer than two polls without an answer do, 1.8 s at most.
+    pub fn poll_now(&self) -> impl Future<Output = Vec<MemberLine>> + use<> {
+        let asked: Vec<_> = self
+            .requests
+            .iter()
+            .map(|request| {
+                let (reply, line) = oneshot::channel();
+                // A task that is there no more gives no line.
+                let _ = request.send(reply);
+                line
+            })
+            .collect();
+        async move {
+            let mut lines = Vec::with_capacity(asked.len());
+            for line in asked {
+                lines.extend(line.await.ok());
+            }
+            lines
+        }
+    }
+}
+
+impl Drop for Poller {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// Polls a member by the clock and on request, for as long as the poller is there.
+async fn poll_member<P, F>(
+    mut polls: Polls<P>,
+    mut periods: watch::Receiver<Duration>,
+    mut requests: mpsc::UnboundedReceiver<oneshot::Sender<MemberLine>>,
+    on_line: Rc<RefCell<F>>,
+) where
+    P: FnMut(&Member) -> Option<ProcessUse>,
+    F: FnMut(MemberLine),
+{
+    let mut last: Option<Instant> = None;
+    let mut next_full = Instant::now();
+    let mut waiting = Vec::new();
+    loop {
+        let period = *periods.borrow_and_update();
+        let due = last.map_or_else(Instant::now, |last| last + period);
+        tokio::select! {
+            biased;
+            request = requests.recv() => match request {
+                Some(reply) => waiting.push(reply),
+                None => return,
+            },
+            changed = periods.changed() => match changed {
+                Ok(()) => continue,
+                Err(_) => return,
+            },
+            () = sleep_until(due) => {}
+        }
+        while let Ok(reply) = requests.try_recv() {
+            waiting.push(reply);
+        }
+        let now = Instant::now();
+        // On the grid that the period draws; what a slow answer has covered is not made up for.
+        let begun = if waiting.is_empty() && now < due + period { due } else { now };
+        let is_full = !waiting.is_empty() || begun >= next_full;
+        if is_full {
+            next_full = begun + FULL_PERIOD;
+        }
+        last = Some(begun);
+        let line = polls.poll(period, is_full).await;
+        for reply in waiting.drain(..) {
+            // Whoever asked may have gone.
+            let _ = reply.send(line.clone());
+        }
+        on_line.borrow_mut()(line);
+    }
+}
+
+/// The polls of one member, and the questions to it that are open.
+struct Polls<P> {
+    polled: PolledMember,
+    clock: Clock,
+    process: Rc<RefCell<P>>,
+    srvr: Question,
+    zabstate: Question,
+    mntr: Question,
+    /// A member that may not answer `mntr` is not asked again.
+    mntr_is_refused: bool,
+}
+
+impl<P: FnMut(&Member) -> Option<ProcessUse>> Polls<P> {
+    /// One poll: one line.
+    async fn poll(&mut self, period: Duration, is_full: bool) -> MemberLine {
+        let patience = self.ask(period, is_full);
+        let srvr = self.srvr.answer_by(Instant::now() + patience).await;
+        // The others had as long. Those that are overdue are not waited for.
+        let zabstate = self.zabstate.answer_in_time().await;
+        let mntr = self.mntr.answer_in_time().await;
+        let address = self.polled.member.address;
+        let mut line = MemberLine { member: address.to_string(), ..MemberLine::default() };
+        line.t_ns = self.clock.now_ns();
+        if let Some(srvr) = srvr
+            && srvr.text.is_ok_and(|text| zookeeper::srvr(&mut line, &text).is_ok())
+        {
+            line.t_ns = srvr.done_ns;
+            // What was asked by an earlier poll would make this one's instant a vague one.
+            let of_this_poll = |answer: &Answer| answer.asked_ns >= srvr.asked_ns;
+            if let Some(Answer { done_ns, text: Ok(text), .. }) = zabstate.filter(of_this_poll)
+                && zookeeper::zabstate(&mut line, &text).is_ok()
+            {
+                line.t_ns = line.t_ns.max(done_ns);
+            }
+            if let Some(Answer { done_ns, text: Ok(text), .. }) = mntr.filter(of_this_poll) {
+                match zookeeper::mntr(&mut line, &text) {
+                    Ok(()) => line.t_ns = line.t_ns.max(done_ns),
+                    Err(error) => self.mntr_is_refused = error == AnswerError::NotWhitelisted.into(),
+                }
+            }
+            line.answer_ns = Some(line.t_ns - srvr.asked_ns);
+        }
+        if is_full {
+            line.process = (self.process.borrow_mut())(&self.polled.member);
+        }
+        line
+    }
+
+    /// Asks what is not asked already, and says how long `srvr` is to be waited for.
+    fn ask(&mut self, period: Duration, is_full: bool) -> Duration {
+        // A member that owes an answer is asked nothing else.
+        if self.srvr.is_open() {
+            return period;
+        }
+        let patience = (period * PATIENCE_PERIODS).min(PATIENCE_MAX);
+        let word = |word| {
+            let member = self.polled.member.clone();
+            async move { admin::four_letter_word(&member, word, OPEN_LIMIT).await }
+        };
+        self.srvr.ask(self.clock, patience, word("srvr"));
+        if let Some(address) = self.polled.admin {
+            let get = async move { admin_server::get(address, "zabstate", OPEN_LIMIT).await };
+            self.zabstate.ask(self.clock, patience, get);
+        }
+        if is_full && !self.mntr_is_refused {
+            self.mntr.ask(self.clock, patience, word("mntr"));
+        }
+        patience
+    }
+}
