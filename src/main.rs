@@ -2,6 +2,7 @@
 //! rooms below.
 
 mod calibrate;
+mod ci;
 mod clean;
 mod diagnose;
 mod ensemble;
@@ -30,7 +31,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Measure: run a workload, and report what the ensemble did.
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Report on a run record that was made before.
     Report(report::Args),
     /// Start ensembles to measure.
@@ -67,7 +68,7 @@ fn main() -> ExitCode {
         }
     };
     let code = match cli.command {
-        Command::Run(args) => run::run(args),
+        Command::Run(args) => run::run(*args),
         Command::Report(args) => report::run(&args),
         Command::Ensemble(args) => ensemble::run(args),
         Command::Calibrate(args) => calibrate::run(args),

@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 
 use quorumeter_record::RecordReader;
-use quorumeter_results::analyse;
-use quorumeter_results::report::{Format, render};
+use quorumeter_results::report::{
+    Format, Inconclusive, render, render_annotations, render_junit, render_text_in,
+};
+use quorumeter_results::{Analysis, analyse};
 
+use crate::ci::CiArgs;
 use crate::{EXIT_ENVIRONMENT, EXIT_USAGE, diagnose};
 
 #[derive(Debug, clap::Args)]
@@ -14,20 +17,29 @@ pub(crate) struct Args {
     run: PathBuf,
     #[command(flatten)]
     format: FormatArgs,
+    #[command(flatten)]
+    ci: CiArgs,
 }
+
+/// Columns of drawn timelines where the terminal does not tell.
+const COLUMNS: usize = 100;
 
 /// The form of a report.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct FormatArgs {
     /// Print the summary as JSON.
-    #[arg(long, group = "format")]
+    #[arg(long, group = "form")]
     json: bool,
     /// Print a line per op, comma-separated.
-    #[arg(long, group = "format")]
+    #[arg(long, group = "form")]
     csv: bool,
     /// Print Markdown, for a pull request or a CI summary.
-    #[arg(long, group = "format")]
+    #[arg(long, group = "form")]
     markdown: bool,
+    /// Print in this form: text, json, csv, markdown, junit, github (a step's summary), annotations (GitHub's), bencher
+    /// or gab (github-action-benchmark).
+    #[arg(long, group = "form", value_name = "NAME")]
+    format: Option<Format>,
 }
 
 impl FormatArgs {
@@ -36,9 +48,24 @@ impl FormatArgs {
             FormatArgs { json: true, .. } => Format::Json,
             FormatArgs { csv: true, .. } => Format::Csv,
             FormatArgs { markdown: true, .. } => Format::Markdown,
-            _ => Format::Text,
+            FormatArgs { format, .. } => format.unwrap_or(Format::Text),
         }
     }
+}
+
+/// A report in the form chosen, drawn as wide as COLUMNS says.
+pub(crate) fn rendered(analysis: &Analysis, format: Format, inconclusive: Inconclusive) -> String {
+    match format {
+        Format::Text => render_text_in(analysis, columns()),
+        Format::Junit => render_junit(&[analysis], inconclusive),
+        Format::Annotations => render_annotations(&[analysis], inconclusive),
+        format => render(analysis, format),
+    }
+}
+
+fn columns() -> usize {
+    let told = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    told.unwrap_or(COLUMNS).clamp(60, 400)
 }
 
 /// Computes everything anew from the record. The exit code is that of the verdict, as it was for the run.
@@ -47,8 +74,8 @@ pub(crate) fn run(args: &Args) -> u8 {
         Ok(analysis) => analysis,
         Err(error) => return diagnose::fail(&error, EXIT_USAGE),
     };
-    if !diagnose::print(&render(&analysis, args.format.chosen())) {
+    if !diagnose::print(&rendered(&analysis, args.format.chosen(), args.ci.inconclusive())) {
         return EXIT_ENVIRONMENT;
     }
-    analysis.summary.verdict.exit_code()
+    args.ci.finish(&[&analysis])
 }

@@ -7,11 +7,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use quorumeter_experiments::{EnsembleKind, EnsembleSpec, RunOptions, TargetSpec, run as measure};
 use quorumeter_loadgen::plan::units::{Dur, Rate};
 use quorumeter_loadgen::plan::{Override, Workload};
-use quorumeter_results::report::{Format, render};
+use quorumeter_results::report::Format;
 
+use crate::ci::CiArgs;
 use crate::diagnose;
 use crate::progress::Progress;
-use crate::report::FormatArgs;
+use crate::report::{FormatArgs, rendered};
 use crate::tls::TlsArgs;
 
 /// The workload of a run that is given none.
@@ -54,6 +55,8 @@ pub(crate) struct Args {
     require: Vec<String>,
     #[command(flatten)]
     format: FormatArgs,
+    #[command(flatten)]
+    ci: CiArgs,
 }
 
 pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
@@ -107,18 +110,23 @@ fn try_run(args: Args) -> Result<u8, u8> {
     let format = args.format.chosen();
     let finished = finished.map_err(|failure| {
         let code = diagnose::fail(&failure.error, failure.error.exit_code());
-        if let Some(finished) = failure.finished.filter(|_| format == Format::Json) {
-            diagnose::print(&render(&finished.analysis, format));
+        if let Some(finished) = failure.finished {
+            if format == Format::Json {
+                diagnose::print(&rendered(&finished.analysis, format, args.ci.inconclusive()));
+            }
+            if let Err(error) = args.ci.write(&[&finished.analysis]) {
+                diagnose::fail(&error, code);
+            }
         }
         code
     })?;
-    if !diagnose::print(&render(&finished.analysis, format)) {
+    if !diagnose::print(&rendered(&finished.analysis, format, args.ci.inconclusive())) {
         return Err(crate::EXIT_ENVIRONMENT);
     }
     if format == Format::Text {
         diagnose::print(&format!("Record: {}\n", finished.dir.display()));
     }
-    Ok(finished.analysis.summary.verdict.exit_code())
+    Ok(args.ci.finish(&[&finished.analysis]))
 }
 
 /// The overrides, those of the short flags first.

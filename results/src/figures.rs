@@ -31,6 +31,14 @@ pub fn duration(ns: i64) -> String {
     }
 }
 
+/// What lies between two figures, their unit said once where it is the same: `410…431 ms`, `980 ms…1.02 s`.
+pub fn between(low: &str, high: &str) -> String {
+    match (low.split_once(' '), high.split_once(' ')) {
+        (Some((number, unit)), Some((_, other))) if unit == other => format!("{number}…{high}"),
+        _ => format!("{low}…{high}"),
+    }
+}
+
 /// A duration that somebody chose, without the zeros that a measured one shows: `30 s`, `1.5 s`.
 pub fn span(ns: u64) -> String {
     let text = duration(i64::try_from(ns).unwrap_or(i64::MAX));
@@ -149,6 +157,18 @@ mod tests {
             (0, "0 ns"),
         ] {
             assert_eq!(span(ns), text, "{ns}");
+        }
+    }
+
+    #[test]
+    fn a_unit_is_said_once() {
+        for (low, high, text) in [
+            ("410 ms", "431 ms", "410…431 ms"),
+            ("980 ms", "1.02 s", "980 ms…1.02 s"),
+            ("410 ms", "> 60.0 s", "410 ms…> 60.0 s"),
+            ("-", "-", "-…-"),
+        ] {
+            assert_eq!(between(low, high), text);
         }
     }
 

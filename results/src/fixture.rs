@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use quorumeter_record::*;
 
+use crate::failover::{Mark, MarkedSlot, MemberSpan, Picture, ProbeRow, StageMark};
 use crate::{Analysis, Point, Window, analyse};
 use quorumeter_record::stage::WATCH_DELIVERY;
 
@@ -300,6 +301,171 @@ pub(crate) fn analysis() -> Analysis {
         sessions: BTreeMap::new(),
         pictures: Vec::new(),
         stops: Vec::new(),
+    }
+}
+
+/// Durations of so many milliseconds, one a repetition; `None` did not end within a minute.
+pub(crate) fn durations(ms: &[Option<u64>]) -> Durations {
+    let mut sorted: Vec<Option<u64>> = ms.iter().map(|ms| ms.map(|ms| ms * MS)).collect();
+    sorted.sort_by_key(|value| value.unwrap_or(u64::MAX));
+    let last = sorted.len() - 1;
+    Durations {
+        n: ms.len() as u32,
+        values: ms.iter().map(|ms| ms.map_or(60 * S, |ms| ms * MS)).collect(),
+        min: sorted[0],
+        median: sorted[last / 2].zip(sorted[last.div_ceil(2)]).map(|(a, b)| a.midpoint(b)),
+        median_ci: sorted[0].filter(|_| ms.len() >= 6).map(|min| (min, sorted[last])),
+        median_ci_coverage: (ms.len() >= 6).then(|| 1.0 - 0.5_f64.powi(ms.len() as i32 - 1)),
+        max: sorted[last],
+        censored: ms.iter().filter(|ms| ms.is_none()).count() as u32,
+        censored_at: (0..).zip(ms).filter(|(_, ms)| ms.is_none()).map(|(i, _)| i).collect(),
+    }
+}
+
+/// Six kills of the leader, after one of which the service was never as before.
+pub(crate) fn failover() -> Analysis {
+    let all = |values: [u64; 6]| durations(&values.map(Some));
+    let mut analysis = analysis();
+    let probe = |stream: &str, role, member, policy: &str| ProbeInfo {
+        stream: stream.to_owned(),
+        role,
+        member,
+        policy: policy.to_owned(),
+    };
+    analysis.manifest.failover = Some(FailoverPlan {
+        fault: "kill".to_owned(),
+        victim: "leader".to_owned(),
+        repetitions: 6,
+        probe_period_ns: 10 * MS,
+        slow_threshold_ns: None,
+        baseline_ns: 5 * S,
+        settle_ns: 5 * S,
+        limit_ns: 60 * S,
+        clear_after_ns: 3 * S,
+        poll_period_ns: 20 * MS,
+        probes: vec![
+            probe("probe-write-1", ProbeRole::Write, Some(0), "ideal"),
+            probe("probe-write-2", ProbeRole::Write, Some(1), "ideal"),
+            probe("probe-java", ProbeRole::Write, None, "java"),
+        ],
+    });
+    let worst = [1_450, 1_390, 960, 1_210, 1_500, 1_310];
+    let outage = [440, 461, 452, 470, 432, 466];
+    let repetition = |repetition: u32| RepetitionSummary {
+        repetition,
+        valid: true,
+        victims: vec!["127.0.0.1:2181".to_owned()],
+        slow_threshold_ns: 100 * MS,
+        instants_ns: BTreeMap::from([("t0".to_owned(), 10 * S), ("t0_proven".to_owned(), 10 * S + 8 * MS)]),
+        values: BTreeMap::from([
+            ("ack_gap_any_ns".to_owned(), 475 * MS),
+            ("write_outage_any_lower_ns".to_owned(), 440 * MS),
+            ("write_outage_any_upper_ns".to_owned(), 460 * MS),
+        ]),
+        ..RepetitionSummary::default()
+    };
+    analysis.summary.failover = Some(FailoverSummary {
+        fault: "kill".to_owned(),
+        victim: "leader".to_owned(),
+        planned: 6,
+        valid: 6,
+        invalid: Vec::new(),
+        probe_period_ns: 10 * MS,
+        poll_period_ns: 20 * MS,
+        unseen_rate_upper: Some(0.393),
+        durations: BTreeMap::from([
+            ("ack_gap_any_ns".to_owned(), all([450, 475, 470, 482, 441, 480])),
+            ("baseline_ack_gap_any_ns".to_owned(), all([6, 5, 7, 6, 9, 5])),
+            ("detection_ns".to_owned(), all([20, 40, 20, 20, 20, 40])),
+            (
+                "recovery_time_ns".to_owned(),
+                durations(&[Some(950), Some(900), None, Some(990), Some(910), Some(970)]),
+            ),
+            ("rejoin_outage_ns".to_owned(), durations(&[Some(0), Some(0), Some(30)])),
+            ("write_outage_any_lower_ns".to_owned(), all(outage)),
+            ("write_outage_any_upper_ns".to_owned(), all(outage.map(|ms| ms + 18))),
+        ]),
+        counts: BTreeMap::from([
+            ("lost_acked_writes".to_owned(), Counts { values: vec![0; 6], total: 0 }),
+            ("sessions_moved".to_owned(), Counts { values: vec![3, 3, 4, 3, 3, 3], total: 19 }),
+        ]),
+        policies: BTreeMap::from([(
+            "java".to_owned(),
+            PolicySummary {
+                clients: 3,
+                durations: BTreeMap::from([
+                    ("write_outage_client_lower_ns".to_owned(), all(worst)),
+                    ("write_outage_client_upper_ns".to_owned(), all(worst.map(|ms| ms + 20))),
+                ]),
+                counts: BTreeMap::from([(
+                    "connect_failures".to_owned(),
+                    Counts { values: vec![2, 1, 0, 2, 4, 1], total: 10 },
+                )]),
+            },
+        )]),
+        repetitions: (1..=6).map(repetition).collect(),
+    });
+    analysis.pictures = vec![picture(1)];
+    analysis
+}
+
+/// A repetition drawn: the first of two members is killed at 10 s, the other leads 0.4 s later, and the first is back at
+/// 16.5 s.
+pub(crate) fn picture(repetition: u32) -> Picture {
+    let at = |ms: u64| 10 * S + ms * MS;
+    let stage = |ms, stage| StageMark { t_ns: at(ms), stage, detail: String::new() };
+    let span = |member, from_ms: i64, to_ms: i64, role: Option<&str>| MemberSpan {
+        member,
+        start_ns: (10 * S as i64 + from_ms * MS as i64) as u64,
+        end_ns: (10 * S as i64 + to_ms * MS as i64) as u64,
+        role: role.map(str::to_owned),
+    };
+    // A slot each 10 ms from 0.5 s before the fault on.
+    let slots = |mark: fn(i64) -> Mark| {
+        let times = (-500..8000).step_by(10);
+        times
+            .map(|ms| MarkedSlot { intended_ns: (10 * S as i64 + ms * MS as i64) as u64, mark: mark(ms) })
+            .collect()
+    };
+    let row =
+        |label: &str, is_victims, mark| ProbeRow { label: label.to_owned(), is_victims, slots: slots(mark) };
+    Picture {
+        repetition,
+        start_ns: at(0) - 500 * MS,
+        end_ns: at(8000),
+        stages: vec![
+            stage(0, FaultStage::Asked),
+            stage(8, FaultStage::Active),
+            stage(12, FaultStage::VictimConfirmed),
+            stage(470, FaultStage::Recovered),
+            stage(4_000, FaultStage::ClearAsked),
+            stage(4_900, FaultStage::Cleared),
+            stage(6_500, FaultStage::Rejoined),
+        ],
+        members: vec![
+            span(0, -500, -10, Some("leader")),
+            span(0, 10, 4_900, None),
+            span(0, 4_920, 5_400, Some("unknown")),
+            span(0, 5_420, 8_000, Some("follower")),
+            span(1, -500, 50, Some("follower")),
+            span(1, 70, 370, Some("unknown")),
+            span(1, 390, 8_000, Some("leader")),
+        ],
+        probes: vec![
+            row("write 1", true, |ms| match ms {
+                ..0 => Mark::Ok,
+                0..20 => Mark::Unknown,
+                20..6_300 => Mark::Failed,
+                _ => Mark::Ok,
+            }),
+            row("write 2", false, |ms| match ms {
+                ..0 => Mark::Ok,
+                0..30 => Mark::Unknown,
+                30..390 => Mark::Failed,
+                390..430 => Mark::Late,
+                _ => Mark::Ok,
+            }),
+        ],
     }
 }
 

@@ -34,5 +34,7 @@ mod fixture;
 
 pub use analysis::{Analysis, Point, Window, analyse};
 pub use gates::{Gate, GateError};
-pub use report::{Format, render, render_calibration, render_csv, render_json, render_markdown, render_text};
+pub use report::{
+    Format, render, render_calibration, render_csv, render_json, render_markdown, render_text, render_text_in,
+};
 pub use timeline::{SessionCounts, StopSeen};

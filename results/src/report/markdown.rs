@@ -2,6 +2,11 @@
 
 use std::fmt::Write;
 
+use quorumeter_record::FailoverSummary;
+
+use super::checks;
+use super::failover::{self, Statistic};
+use super::table::WIDTH;
 use super::text::{op_label, ops_in_order};
 use super::wording::{self, Fact};
 use crate::Analysis;
@@ -18,13 +23,16 @@ pub fn render_markdown(analysis: &Analysis) -> String {
     let verdict = wording::verdict(summary.verdict);
     let limited = wording::limited(summary);
     let mark = if limited.is_some() { ", GENERATOR LIMITED" } else { "" };
-    let _ = writeln!(out, "### {}: {verdict}{mark}\n", escape(wording::workload(&analysis.manifest)));
+    let _ = writeln!(out, "### {}: {verdict}{mark}\n", escape(&heading(analysis)));
     if let Some(limited) = limited {
         let _ = writeln!(out, "> **{}**\n", escape(&limited));
     }
     list(&mut out, &summary.reasons);
     list_facts(&mut out, &wording::setting(analysis));
-    op_table(&mut out, analysis);
+    match &summary.failover {
+        Some(failover) => failover_tables(&mut out, failover),
+        None => op_table(&mut out, analysis),
+    }
     if !summary.gates.is_empty() {
         out.push_str("| gate | outcome | measured |\n|---|---|---|\n");
         for gate in &summary.gates {
@@ -42,10 +50,50 @@ pub fn render_markdown(analysis: &Analysis) -> String {
         out.push_str("**Warnings**\n\n");
         list(&mut out, &summary.warnings);
     }
+    if let Some(failover) = &summary.failover {
+        let drawn = failover::timelines(analysis, failover, WIDTH);
+        if !drawn.is_empty() {
+            let _ =
+                writeln!(out, "<details><summary>Timelines</summary>\n\n```text{drawn}```\n\n</details>\n");
+        }
+    }
     out.push_str("<details><summary>More</summary>\n\n");
+    if summary.failover.is_some() {
+        op_table(&mut out, analysis);
+    }
     list_facts(&mut out, &wording::findings(analysis));
     out.push_str("</details>\n");
     out
+}
+
+fn heading(analysis: &Analysis) -> String {
+    match &analysis.summary.failover {
+        Some(_) => checks::title(analysis),
+        None => wording::workload(&analysis.manifest).to_owned(),
+    }
+}
+
+fn failover_tables(out: &mut String, failover: &FailoverSummary) {
+    list_facts(out, &failover::setting(failover));
+    out.push_str("| metric | min | median | 95 % interval of the median | max | n (no end) |\n|---|--:|--:|--:|--:|--:|\n");
+    for metric in failover::metrics(failover) {
+        let [min, median, max] = [Statistic::Min, Statistic::Median, Statistic::Max]
+            .map(|statistic| escape(&metric.shown(statistic)));
+        let (interval, n) = (escape(&metric.interval()), metric.n());
+        let _ = writeln!(out, "| `{}` | {min} | {median} | {interval} | {max} | {n} |", metric.name);
+    }
+    let counts = failover::counts(failover);
+    if !counts.is_empty() {
+        out.push_str("\n| count | in each repetition | total |\n|---|---|--:|\n");
+    }
+    for (name, counts) in counts {
+        let each: Vec<String> = counts.values.iter().map(u64::to_string).collect();
+        let _ = writeln!(out, "| `{name}` | {} | {} |", each.join(" "), count(counts.total));
+    }
+    out.push('\n');
+    let told: Vec<String> =
+        failover::unseen(failover).into_iter().chain(failover::invalid(failover)).collect();
+    list(out, &told);
 }
 
 fn op_table(out: &mut String, analysis: &Analysis) {
@@ -93,7 +141,7 @@ fn list_facts(out: &mut String, facts: &[Fact]) {
 
 /// Keeps text from being taken for Markdown or HTML. What stands between backticks is code, in which only the
 /// end of a table's cell and of a line mean anything.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let has_code = text.matches('`').count().is_multiple_of(2);
     let mut in_code = false;
     let mut escaped = String::with_capacity(text.len());

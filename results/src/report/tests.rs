@@ -1,5 +1,6 @@
 use quorumeter_record::{
-    GateOutcome, GeneratorVerdict, InFlightAtSend, KeyDistribution, LoopKind, Summary, ValueBytes, Verdict,
+    GateOutcome, GeneratorVerdict, InFlightAtSend, InvalidRepetition, KeyDistribution, LoopKind, Summary,
+    ValueBytes, Verdict,
 };
 
 use super::*;
@@ -197,7 +198,8 @@ fn an_empty_run_is_reported_too() {
     empty.series.clear();
     empty.window = None;
     for format in Format::ALL {
-        assert!(render(&empty, format).ends_with('\n'), "{format:?}");
+        let text = render(&empty, format);
+        assert!(text.ends_with('\n') || (format == Format::Annotations && text.is_empty()), "{format:?}");
     }
     assert!(render_text(&empty).contains("not measured at all"));
 }
@@ -233,7 +235,12 @@ fn formats_have_names() {
         assert_eq!(format.name().parse(), Ok(format));
     }
     let error = "yaml".parse::<Format>().unwrap_err();
-    assert_eq!(error.to_string(), "`yaml` is no report format; there are text, json, csv and markdown");
+    assert!(
+        error
+            .to_string()
+            .starts_with("`yaml` is no report format; there are text, json, csv, markdown, junit")
+    );
+    assert!(Format::ALL.iter().all(|format| error.to_string().contains(format.name())));
 }
 
 #[test]
@@ -261,4 +268,88 @@ fn a_calibrated_machine_is_told_beside_what_the_run_asked_of_it() {
             assert!(of_that.is_none_or(|of_that| text.contains(&of_that)), "{text}");
         }
     }
+}
+
+#[test]
+fn a_failover_is_reported_with_its_numbers_before_everything_else() {
+    let text = render_text(&crate::fixture::failover());
+    for part in [
+        "Failover      kill of the leader: 6 valid of 6 repetitions planned",
+        "Resolution    probes every 10 ms, polls every 20 ms",
+        "Machine       server and generator share this machine's 4 cores",
+        "Probes        2 × write, pinned to a member each, policy ideal; 1 × write, at any member, policy java",
+        "ack_gap_any 441 ms 473 ms 441…482 ms (96.9 %) 482 ms 6",
+        "write_outage_any 432…450 ms 457…475 ms 432…488 ms (96.9 %) 470…488 ms 6",
+        "java.write_outage_client 960…980 ms 1.35…1.37 s 960 ms…1.52 s (96.9 %) 1.50…1.52 s 6",
+        "rejoin_outage 0 ns 0 ns n too small 30.0 ms 3",
+        "recovery_time 900 ms 960 ms 900 ms…> 60.0 s (96.9 %) > 60.0 s 6 (1)",
+        "lost_acked_writes 0 0 0 0 0 0 0",
+        "java.connect_failures 2 1 0 2 4 1 10",
+        "0 of 6; up to 39.3 % of failovers could still have one, at 95 %",
+        "Repetition 1 of 6: hit 127.0.0.1:2181, ack gap 475 ms, write outage 440…460 ms",
+    ] {
+        assert!(words(&text).contains(&words(part)), "{part}\n\n{text}");
+    }
+    let at = |part: &str| text.find(part).unwrap();
+    assert!(at("ack_gap_any") < at("java.write_outage_client"));
+    assert!(at("java.write_outage_client") < at("rejoin_outage"));
+    assert!(at("rejoin_outage") < at("recovery_time") && at("recovery_time") < at("detection"));
+    assert!(at("detection") < at("baseline_ack_gap_any") && at("Timelines") < at("app.read"));
+    assert!(!text.contains("service, ok ops"), "the tables of ops are short: {text}");
+    let last = text.lines().last().unwrap();
+    assert_eq!(last, "Verdict       PASS");
+    assert!(text.contains("n (m): m of the n did not end within the limit"), "{text}");
+    for line in text.lines() {
+        assert!(line.chars().count() <= table::WIDTH, "{line}");
+    }
+}
+
+#[test]
+fn repetitions_that_do_not_count_are_told_with_their_reasons() {
+    let mut analysis = crate::fixture::failover();
+    let failover = analysis.summary.failover.as_mut().unwrap();
+    failover.valid = 5;
+    failover.unseen_rate_upper = None;
+    failover.invalid = vec![InvalidRepetition {
+        repetition: 1,
+        reasons: vec!["the wrong member was hit".to_owned(), "the generator was late".to_owned()],
+    }];
+    failover.repetitions[0].valid = false;
+    failover.repetitions[0].notes = vec!["a note".to_owned()];
+    let told = "repetition 1 does not count: the wrong member was hit; the generator was late";
+    for report in [render_text(&analysis), render_markdown(&analysis)] {
+        assert!(report.contains(told), "{report}");
+        assert!(report.contains("5 valid of 6") && !report.contains("could still have one"), "{report}");
+        assert!(report.contains("write outage 440…460 ms, NOT COUNTED\n  - a note\n"), "{report}");
+    }
+}
+
+#[test]
+fn times_that_did_not_end_are_told_as_more_than_their_limit() {
+    let shown = |ms: &[Option<u64>]| {
+        let durations = crate::fixture::durations(ms);
+        use super::failover::Statistic::{Max, Median, Min};
+        [Min, Median, Max].map(|statistic| statistic.shown(&durations))
+    };
+    assert_eq!(shown(&[Some(10), None]), ["10.0 ms", "> 30.0 s", "> 60.0 s"]);
+    assert_eq!(shown(&[None, None, None]), ["> 60.0 s"; 3]);
+    assert_eq!(shown(&[None, Some(10), None]), ["10.0 ms", "> 60.0 s", "> 60.0 s"]);
+    // A time that did end beyond the limit of those that did not.
+    assert_eq!(shown(&[Some(70_000), None]), ["70.0 s", "> 65.0 s", "≥ 70.0 s"]);
+    assert_eq!(super::failover::Statistic::Min.shown(&quorumeter_record::Durations::default()), "-");
+}
+
+#[test]
+fn a_failover_in_markdown_has_its_tables_and_drawings() {
+    let markdown = render_markdown(&crate::fixture::failover());
+    assert!(markdown.starts_with("### failover kill leader on embedded:1: PASS\n"), "{markdown}");
+    for line in [
+        "| `write_outage_any` | 432…450 ms | 457…475 ms | 432…488 ms (96.9 %) | 470…488 ms | 6 |",
+        "| `recovery_time` | 900 ms | 960 ms | 900 ms…&gt; 60.0 s (96.9 %) | &gt; 60.0 s | 6 (1) |",
+        "| `sessions_moved` | 3 3 4 3 3 3 | 19 |",
+        "<details><summary>Timelines</summary>",
+    ] {
+        assert!(markdown.lines().any(|other| other == line), "{line}\n\n{markdown}");
+    }
+    assert_eq!(markdown.matches("```").count(), 2);
 }

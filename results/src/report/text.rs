@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
-use quorumeter_record::{GateOutcome, LoopKind, OpSummary, Summary, stage};
+use quorumeter_record::{FailoverSummary, GateOutcome, LoopKind, OpSummary, Quantiles, Summary, stage};
 
+use super::failover;
 use super::spark::{Fold, spark};
 use super::table::{WIDTH, paragraph, table};
 use super::wording::{self, Fact};
@@ -20,18 +21,27 @@ const INDENT: usize = 14;
 
 /// The report as text of at most 100 columns where names and numbers allow it, without colour.
 pub fn render_text(analysis: &Analysis) -> String {
+    render_text_in(analysis, WIDTH)
+}
+
+/// The same, in which drawn timelines have up to so many columns.
+pub fn render_text_in(analysis: &Analysis, columns: usize) -> String {
+    match &analysis.summary.failover {
+        Some(summary) => failover_text(analysis, summary, columns),
+        None => run_text(analysis),
+    }
+}
+
+fn run_text(analysis: &Analysis) -> String {
     let summary = &analysis.summary;
     let mut out = String::new();
-    if let Some(limited) = wording::limited(summary) {
-        out.push_str(&paragraph("", 0, &limited));
-        out.push('\n');
-    }
+    limited(&mut out, summary);
     facts(&mut out, &wording::setting(analysis));
     out.push('\n');
     out.push_str(&op_table(analysis));
     out.push_str(&paragraph("", 0, wording::RATE));
     out.push('\n');
-    out.push_str(&latency_table(analysis));
+    out.push_str(&latency_table(analysis, &LATENCIES));
     out.push_str(&paragraph(
         "",
         0,
@@ -44,11 +54,40 @@ pub fn render_text(analysis: &Analysis) -> String {
     }
     out.push('\n');
     facts(&mut out, &wording::findings(analysis));
-    gates(&mut out, summary);
-    warnings(&mut out, summary);
-    out.push('\n');
-    verdict(&mut out, summary);
+    conclusions(&mut out, summary);
     out
+}
+
+/// Of a failover measurement its own numbers come first, and what its ops went through over all of it is told shortly.
+fn failover_text(analysis: &Analysis, failover: &FailoverSummary, columns: usize) -> String {
+    let mut out = String::new();
+    facts(&mut out, &wording::setting(analysis));
+    facts(&mut out, &failover::setting(failover));
+    out.push('\n');
+    out.push_str(&failover::section(analysis, failover, columns));
+    out.push_str("\nAll ops over the whole measurement, the faults included\n\n");
+    limited(&mut out, &analysis.summary);
+    out.push_str(&op_table(analysis));
+    out.push('\n');
+    out.push_str(&latency_table(analysis, &LATENCIES[..1]));
+    out.push('\n');
+    facts(&mut out, &wording::books(&analysis.summary));
+    conclusions(&mut out, &analysis.summary);
+    out
+}
+
+fn limited(out: &mut String, summary: &Summary) {
+    if let Some(limited) = wording::limited(summary) {
+        out.push_str(&paragraph("", 0, &limited));
+        out.push('\n');
+    }
+}
+
+fn conclusions(out: &mut String, summary: &Summary) {
+    gates(out, summary);
+    warnings(out, summary);
+    out.push('\n');
+    verdict(out, summary);
 }
 
 /// A label is not repeated under itself.
@@ -119,20 +158,25 @@ fn op_table(analysis: &Analysis) -> String {
     table(&["op", "consistency", "rate/s", "ok", "failed", "unknown", "shed", "late"], 2, rows)
 }
 
-fn latency_table(analysis: &Analysis) -> String {
+/// A distribution of times of an op.
+type Latency = (&'static str, fn(&OpSummary) -> &Quantiles);
+
+/// Those that the latency table has.
+const LATENCIES: [Latency; 3] = [
+    ("response, all ops", |op| &op.response_ns),
+    ("service, ok ops", |op| &op.service_ns),
+    ("wait, ok ops", |op| &op.wait_ns),
+];
+/// A stage waits for nothing, so all there is to tell is how long it took.
+const STAGE: [Latency; 1] = [("stage", |op| &op.response_ns)];
+
+fn latency_table(analysis: &Analysis, latencies: &[Latency]) -> String {
     let mut rows = Vec::new();
     for (key, op) in ops_in_order(analysis) {
         let mut label = op_label(&analysis.summary, key);
-        let times = [
-            ("response, all ops", &op.response_ns),
-            ("service, ok ops", &op.service_ns),
-            ("wait, ok ops", &op.wait_ns),
-        ];
-        // A stage waits for nothing, so all there is to tell is how long it took.
-        let times = if is_stage(key) { &[("stage", &op.response_ns)][..] } else { &times[..] };
-        for (of, quantiles) in times {
+        for (of, quantiles) in if is_stage(key) { &STAGE } else { latencies } {
             let mut row = vec![std::mem::take(&mut label), (*of).to_owned()];
-            row.extend(STATISTICS.map(|name| statistic(quantiles, name)));
+            row.extend(STATISTICS.map(|name| statistic(quantiles(op), name)));
             rows.push(row);
         }
     }

@@ -5,7 +5,7 @@ use quorumeter_record::{
     TargetInfo, Verdict, WatchSummary, stage,
 };
 
-use super::lives;
+use super::{failover, lives};
 use crate::Analysis;
 use crate::calibration::Comparison;
 use crate::figures::{bytes, count, counted, decimal, duration, percent, rate, span, statistic};
@@ -79,7 +79,12 @@ pub(super) fn setting(analysis: &Analysis) -> Vec<Fact> {
         }
         None => facts.push(("Target", "did not answer".to_owned())),
     }
-    facts.extend(manifest.streams.iter().map(|info| ("Stream", stream(info, &analysis.summary))));
+    let plan = manifest.failover.as_ref();
+    facts.extend(plan.map(|plan| ("Probes", failover::probes(plan))));
+    let is_probe =
+        |info: &StreamInfo| plan.is_some_and(|plan| plan.probes.iter().any(|p| p.stream == info.name));
+    let streams = manifest.streams.iter().filter(|info| !is_probe(info));
+    facts.extend(streams.map(|info| ("Stream", stream(info, &analysis.summary))));
     facts.push(("Phases", phases(analysis)));
     facts
 }
@@ -181,6 +186,13 @@ pub(super) fn findings(analysis: &Analysis) -> Vec<Fact> {
     facts.extend(littles_law(summary).map(|text| ("Little's law", text)));
     facts.extend(generator(summary).map(|text| ("Generator", text)));
     facts.extend(calibration(analysis).map(|text| ("Generator", text)));
+    facts
+}
+
+/// Whether all ops are accounted for, and what the generator itself did.
+pub(super) fn books(summary: &Summary) -> Vec<Fact> {
+    let mut facts = Vec::from(accounting(&summary.accounting).map(|text| ("Accounting", text)));
+    facts.extend(generator(summary).map(|text| ("Generator", text)));
     facts
 }
 
