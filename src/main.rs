@@ -6,6 +6,7 @@ mod ci;
 mod clean;
 mod diagnose;
 mod ensemble;
+mod failover;
 mod member;
 mod progress;
 mod report;
@@ -32,6 +33,8 @@ struct Cli {
 enum Command {
     /// Measure: run a workload, and report what the ensemble did.
     Run(Box<run::Args>),
+    /// Measure how long clients are without the ensemble when a member dies, hangs or goes.
+    Failover(Box<failover::Args>),
     /// Report on a run record that was made before.
     Report(report::Args),
     /// Start ensembles to measure.
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
     };
     let code = match cli.command {
         Command::Run(args) => run::run(*args),
+        Command::Failover(args) => failover::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Ensemble(args) => ensemble::run(args),
         Command::Calibrate(args) => calibrate::run(args),

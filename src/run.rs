@@ -158,7 +158,7 @@ fn overrides(args: &Args, name: &str, text: &str) -> Result<Vec<Override>, u8> {
 }
 
 /// A seed that differs from run to run. It is in the record, so that the run can be repeated.
-fn draw_seed() -> u64 {
+pub(crate) fn draw_seed() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
     (now ^ u64::from(std::process::id()) << 40).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16
 }

@@ -183,3 +183,45 @@ fn real_watches_are_told_in_full() {
     // Two watchers for each write of the measured window.
     assert_eq!(summary.ops["p.watch_delivery"].ok, 2 * writes);
 }
+
+/// A leader that is killed is missed for as long as its followers elect at least (200 ms: `FastLeaderElection` waits so
+/// long for a better vote), it is back afterwards, and nothing that was acknowledged is lost.
+#[test]
+fn a_leader_that_dies_is_missed_and_nothing_is_lost() {
+    if real_zookeeper("a_leader_that_dies_is_missed_and_nothing_is_lost").is_none() {
+        return;
+    }
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let output = Command::new(QUORUMETER)
+        .args(["failover", "--ensemble", "zookeeper:3", "--server", "tickTime=500", "--server", "syncLimit=4"])
+        .args(["--repetitions", "2", "--baseline", "4s", "--settle", "0s", "--json", "--inconclusive", "warn"])
+        .args(["--require", "lost_acked_writes == 0", "--out"])
+        .arg(&out)
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let summary: Summary = serde_json::from_slice(&output.stdout).unwrap();
+    let failover = summary.failover.as_ref().unwrap();
+    assert_eq!((failover.planned, failover.repetitions.len()), (2, 2), "{said}");
+    for repetition in &failover.repetitions {
+        println!("{repetition:#?}");
+        // A machine that stalls makes a sample that does not count, and says so.
+        if !repetition.valid {
+            continue;
+        }
+        let gap = repetition.values["ack_gap_any_ns"];
+        assert!(gap > 200_000_000 && gap < 60_000_000_000, "{repetition:?}");
+        assert_eq!(repetition.values["lost_acked_writes"], 0);
+        assert_eq!(repetition.victims.len(), 1);
+        assert!(repetition.instants_ns.contains_key("t9"), "{repetition:?}");
+    }
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(out.join("run.json")).unwrap()).unwrap();
+    let pids = manifest["target"]["members"].as_array().unwrap().iter();
+    let pids: Vec<Pid> = pids.map(|m| Pid::from_raw(m["pid"].as_i64().unwrap() as i32).unwrap()).collect();
+    assert_gone(&pids);
+}

@@ -3,6 +3,7 @@
 //! | module | what it knows |
 //! |---|---|
 //! | [`run`] | one run: phases, clean-up, record |
+//! | [`failover`] | a run with faults: how long clients are without the service |
 //! | [`calibrate`] | what this machine's generator can do: many short runs |
 //! | [`calibration`] | keeping that, and finding it again |
 //! | [`ensembles`] | starting the ensemble that a run asks for |
@@ -16,6 +17,7 @@ pub mod calibrate;
 pub mod calibration;
 pub mod ensembles;
 pub mod environment;
+pub mod failover;
 mod members;
 pub mod observe;
 mod precheck;
@@ -24,6 +26,7 @@ mod secrets;
 pub mod signals;
 
 pub use calibrate::{CalibrateError, CalibrateOptions, calibrate};
+pub use failover::{FailoverOptions, failover};
 pub use ensembles::{EnsembleKind, EnsembleSpec};
 pub use observe::{Numbers, Observer};
 pub use run::{Failure, Finished, RunError, RunOptions, TargetSpec, run};

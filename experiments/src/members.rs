@@ -15,6 +15,9 @@ use quorumeter_targets::session::Member;
 /// The roles that the members were last seen to have, by address.
 pub(crate) type Roles = BTreeMap<String, String>;
 
+/// What each member told last, by address.
+pub(crate) type Latest = Rc<RefCell<BTreeMap<String, MemberLine>>>;
+
 /// Members whose role is not what it was, in events. A member that has never told its role may go on not to.
 pub(crate) fn role_changes(roles: &mut Roles, lines: &[MemberLine]) -> Vec<Event> {
     let mut events = Vec::new();
@@ -37,11 +40,12 @@ pub(crate) fn role_changes(roles: &mut Roles, lines: &[MemberLine]) -> Vec<Event
 /// asked, too, and the operating system.
 pub(crate) fn poll(
     members: &[Member],
-    launched: Option<&Rc<Launched>>,
+    launched: Option<&Arc<Launched>>,
     period: Duration,
     clock: Clock,
     record: Arc<Mutex<RecordWriter>>,
     roles: Rc<RefCell<Roles>>,
+    latest: Latest,
 ) -> Poller {
     let admin = |member: &Member| launched_as(launched?, member)?.admin;
     let polled: Vec<_> =
@@ -57,7 +61,15 @@ pub(crate) fn poll(
         // A record that cannot be written ends the run elsewhere.
         let _ = record.members([&line]);
         let _ = changes.iter().try_for_each(|change| record.event(change));
+        note(&mut latest.borrow_mut(), line);
     })
+}
+
+/// Keeps a member's last line; what is asked more seldom than the rest stays until it is told anew.
+fn note(latest: &mut BTreeMap<String, MemberLine>, line: MemberLine) {
+    let before = latest.get(&line.member).filter(|before| before.role == line.role);
+    let synced_followers = line.synced_followers.or(before.and_then(|before| before.synced_followers));
+    latest.insert(line.member.clone(), MemberLine { synced_followers, ..line });
 }
 
 /// A member as it was launched.

@@ -25,6 +25,7 @@ pub use self::error::RunError;
 use crate::calibration;
 use crate::ensembles::{self, EnsembleSpec};
 use crate::environment;
+use crate::failover::Faults;
 use crate::observe::Observer;
 use crate::precheck;
 use crate::secrets;
@@ -95,6 +96,15 @@ impl<E: Into<RunError>> From<E> for Failure {
 /// What kept the run from its end. The record then has what was measured until then, and a summary as far as it can be
 /// read and written.
 pub fn run(options: RunOptions, observer: &mut dyn Observer) -> Result<Finished, Failure> {
+    measure(options, None, observer)
+}
+
+/// Does a run, with faults beside its load if there are to be some.
+pub(crate) fn measure(
+    options: RunOptions,
+    faults: Option<Faults>,
+    observer: &mut dyn Observer,
+) -> Result<Finished, Failure> {
     let streams = precheck::streams(&options.workload);
     let file = &options.workload.file;
     let gates = parse_gates(&file.gates, &options.requirements)?;
@@ -125,7 +135,7 @@ pub fn run(options: RunOptions, observer: &mut dyn Observer) -> Result<Finished,
         },
         interval_ns: options.workload.interval_ns,
         gates: gates.iter().map(|g| g.text().to_owned()).collect(),
-        failover: None,
+        failover: faults.as_ref().map(|faults| faults.plan.clone()),
         aborts: aborts.iter().map(|g| g.text().to_owned()).collect(),
         target: None,
         environment,
@@ -144,6 +154,7 @@ pub fn run(options: RunOptions, observer: &mut dyn Observer) -> Result<Finished,
             quorumeter: options.quorumeter,
             dir: dir.clone(),
             settings: settings.clone(),
+            faults,
             clock,
             record: Arc::clone(&record),
             manifest,

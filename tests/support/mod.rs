@@ -2,6 +2,8 @@
 // Every test program compiles this file, and uses a part of it.
 #![allow(dead_code)]
 
+pub(crate) mod pair;
+
 use std::fs::OpenOptions;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

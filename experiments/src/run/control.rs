@@ -11,16 +11,17 @@ use std::time::Duration;
 use quorumeter_ensemble::launch::{LaunchError, Launched, STOP_GRACE};
 use quorumeter_loadgen::Engine;
 use quorumeter_loadgen::plan::Workload;
-use quorumeter_record::{Event, EventKind, IntervalLine, Manifest, Phase, RecordWriter, StopReason};
+use quorumeter_record::{Event, EventKind, HistoryRow, IntervalLine, Manifest, Phase, RecordWriter, StopReason};
 use quorumeter_results::Gate;
 use quorumeter_targets::Clock;
 use quorumeter_targets::session::Member;
-use quorumeter_targets::zookeeper::{Client, Root};
+use quorumeter_targets::zookeeper::{Client, DialSettings, Layout, Root};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::{RunError, TargetSpec};
 use crate::ensembles;
+use crate::failover::Faults;
 use crate::members::Roles;
 use crate::observe::Observer;
 use crate::secrets;
@@ -45,6 +46,8 @@ pub(super) struct Control<'o> {
     pub(super) dir: PathBuf,
     /// Settings of a launched ensemble, as given: some may be secrets.
     pub(super) settings: BTreeMap<String, String>,
+    /// What is done to the members while the load runs.
+    pub(super) faults: Option<Faults>,
     pub(super) clock: Clock,
     pub(super) record: Arc<Mutex<RecordWriter>>,
     pub(super) manifest: Manifest,
@@ -63,7 +66,7 @@ pub(super) struct Control<'o> {
 pub(super) struct Held {
     /// An ensemble that is being started.
     pub(super) starting: Option<JoinHandle<Result<Launched, LaunchError>>>,
-    pub(super) launched: Option<Rc<Launched>>,
+    pub(super) launched: Option<Arc<Launched>>,
     pub(super) members: Vec<Member>,
     /// The roles that they were last seen to have.
     pub(super) roles: Rc<RefCell<Roles>>,
@@ -71,7 +74,16 @@ pub(super) struct Held {
     pub(super) root: Option<Root>,
     pub(super) keeper: Option<JoinHandle<()>>,
     pub(super) engine: Option<Engine>,
+    pub(super) probes: Option<Probes>,
     pub(super) live: Option<Receiver<Vec<IntervalLine>>>,
+}
+
+/// What the probes' ops, and whoever looks after them, need to be found.
+pub(super) struct Probes {
+    /// What the probes saw, as it is recorded.
+    pub(super) history: Receiver<Vec<HistoryRow>>,
+    pub(super) dial: DialSettings,
+    pub(super) layout: Layout,
 }
 
 impl Held {
@@ -150,7 +162,7 @@ impl Control<'_> {
             Some(starting) => Some(starting.await),
             None => None,
         } {
-            held.launched = Some(Rc::new(launched));
+            held.launched = Some(Arc::new(launched));
         }
         // What a member that is gone has kept goes with its folder.
         let is_gone = held.launched.as_ref().is_some_and(|launched| launched.check().is_err());

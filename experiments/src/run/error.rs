@@ -2,10 +2,12 @@
 
 use std::io;
 
+use quorumeter_ensemble::faults::NoVictim;
 use quorumeter_ensemble::launch::LaunchError;
 use quorumeter_loadgen::EngineError;
 use quorumeter_record::{ReadError, WriteError};
 use quorumeter_results::GateError;
+use crate::failover::SettingsError;
 use quorumeter_targets::TlsError;
 use quorumeter_targets::session::ConnectError;
 use quorumeter_targets::zookeeper::RootError;
@@ -26,6 +28,27 @@ pub enum RunError {
         number: u32,
         /// How many members there are.
         members: usize,
+    },
+    /// A failover measurement makes no sense as it was asked for.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// There is nobody to do the fault to.
+    #[error(transparent)]
+    Victim(#[from] NoVictim),
+    /// Nothing is known of how to do a fault there.
+    #[error(
+        "an ensemble elsewhere has to be told how a fault is done: give --fault-command and --clear-command, or \
+         measure one that this tool starts, as with --ensemble zookeeper:3"
+    )]
+    NoMeans,
+    /// The fault would take away what the member has, by its very nature.
+    #[error(
+        "a member of kind {kind} keeps everything in memory, so that its end loses what it acknowledged; measure \
+         zookeeper:3, or take --fault pause"
+    )]
+    NothingKept {
+        /// What the member is.
+        kind: String,
     },
     /// The ensemble could not be started.
     #[error(transparent)]
@@ -110,6 +133,10 @@ impl RunError {
     pub fn exit_code(&self) -> u8 {
         match self {
             RunError::Gate(_)
+            | RunError::Settings(_)
+            | RunError::Victim(_)
+            | RunError::NoMeans
+            | RunError::NothingKept { .. }
             | RunError::NoSuchMember { .. }
             | RunError::Tls(_)
             | RunError::Launch(LaunchError::Setting { .. } | LaunchError::Members { .. })

@@ -1,5 +1,8 @@
 //! Warm-up, measured window and drain, watched from the outside.
 
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -11,10 +14,20 @@ use tokio::time::sleep;
 
 use super::RunError;
 use super::control::{Control, Held, LOOK};
-use crate::members;
+use crate::failover::conduct::{Conductor, Ended, Scene, Stop};
+use crate::failover;
+use crate::members::{self, Latest};
 use crate::observe::Numbers;
 use crate::secrets;
 use crate::signals::Signals;
+
+/// Faults beside the load.
+struct Conducting<'s> {
+    /// Whether they go on.
+    is_on: bool,
+    stop: &'s Stop,
+    notices: &'s RefCell<Vec<String>>,
+}
 
 /// Between the decision to begin and the beginning, so that every worker sees it before.
 const LEAD_NS: u64 = 50_000_000;
@@ -29,9 +42,34 @@ impl Control<'_> {
         self.shown_ns = start_ns;
         engine.begin(start_ns);
         let (members, launched) = (&held.members, held.launched.as_ref());
-        let (record, roles) = (Arc::clone(&self.record), Rc::clone(&held.roles));
-        let poller = members::poll(members, launched, POLL_PERIOD, self.clock, record, roles);
-        let result = self.watch_load(&engine, &live, held, signals, start_ns).await;
+        let (record, roles, latest) = (Arc::clone(&self.record), Rc::clone(&held.roles), Latest::default());
+        let shown = Rc::clone(&latest);
+        let poller = members::poll(members, launched, POLL_PERIOD, self.clock, record, roles, shown);
+        let stop = Stop::default();
+        let notices = RefCell::default();
+        let conductor = self.conductor(held);
+        let scene = held.probes.take().map(|probes| Scene {
+            engine: &engine,
+            poller: &poller,
+            clock: self.clock,
+            record: Arc::clone(&self.record),
+            members: held.members.clone(),
+            probes,
+            latest,
+            notices: &notices,
+            stop: &stop,
+        });
+        let conducted = async {
+            match (&conductor, &scene) {
+                (Some(conductor), Some(scene)) => conductor.conduct(scene).await,
+                // Without faults the load's own end is the end.
+                _ => std::future::pending().await,
+            }
+        };
+        let conducting = Conducting { is_on: conductor.is_some(), stop: &stop, notices: &notices };
+        let result =
+            self.watch_load(&engine, &live, held, signals, start_ns, conducting, pin!(conducted)).await;
+        drop(scene);
         drop(poller);
         if result.is_err() {
             engine.cancel();
@@ -50,12 +88,23 @@ impl Control<'_> {
         held: &Held,
         signals: &mut Signals,
         start_ns: u64,
+        mut conducting: Conducting<'_>,
+        mut conducted: Pin<&mut impl Future<Output = Ended>>,
     ) -> Result<(), RunError> {
         let mut stopped = false;
         let mut died = false;
-        while !engine.is_finished() {
+        while conducting.is_on || !engine.is_finished() {
             tokio::select! {
                 () = sleep(LOOK) => {}
+                ended = &mut conducted, if conducting.is_on => {
+                    conducting.is_on = false;
+                    if let Ended::Broken(cause) = ended {
+                        let text = format!("no further repetition: {cause}");
+                        self.observer.notice(&text);
+                        self.event(EventKind::Warning { text });
+                    }
+                    engine.end_early(self.clock.now_ns() + LEAD_NS);
+                }
                 n = signals.next() => {
                     if n > 1 {
                         return Err(RunError::Killed);
@@ -64,8 +113,14 @@ impl Control<'_> {
                     self.observer.notice("stopping early; once more stops at once");
                     let kind = EventKind::Stop { reason: StopReason::Signal, detail: String::new() };
                     self.event(kind);
-                    engine.end_early(self.clock.now_ns() + LEAD_NS);
+                    self.end_early(engine, &conducting);
                 }
+            }
+            for notice in conducting.notices.take() {
+                self.observer.notice(&notice);
+            }
+            if engine.is_finished() {
+                conducting.stop.ask();
             }
             let now_ns = self.clock.now_ns();
             for (t_ns, phase) in phases(engine, start_ns) {
@@ -77,14 +132,14 @@ impl Control<'_> {
                 stopped = true;
                 self.observer.notice(&format!("stopping early: {broken}"));
                 self.event(EventKind::Stop { reason: StopReason::Abort, detail: broken });
-                engine.end_early(self.clock.now_ns() + LEAD_NS);
+                self.end_early(engine, &conducting);
             }
             if let Some(Err(error)) = held.launched.as_ref().filter(|_| !died).map(|l| l.check()) {
                 died = true;
                 self.observer.notice(&format!("stopping early: {error}"));
                 let detail = secrets::text(&error.to_string(), &self.settings);
                 self.event(EventKind::Stop { reason: StopReason::Error, detail });
-                engine.end_early(self.clock.now_ns() + LEAD_NS);
+                self.end_early(engine, &conducting);
             }
         }
         // An engine that failed ends before its time: a window that has begun ends with it.
@@ -95,6 +150,28 @@ impl Control<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Ends the load before its time: a fault is cleared first.
+    fn end_early(&self, engine: &Engine, conducting: &Conducting<'_>) {
+        if conducting.is_on {
+            conducting.stop.ask();
+        } else {
+            engine.end_early(self.clock.now_ns() + LEAD_NS);
+        }
+    }
+
+    /// Who does the faults, if there are to be any.
+    fn conductor(&mut self, held: &Held) -> Option<Conductor> {
+        let faults = self.faults.take()?;
+        let launched = held.launched.clone();
+        Some(Conductor {
+            settings: faults.settings.clone(),
+            plan: faults.plan.clone(),
+            tick: failover::tick(launched.as_deref()),
+            means: Box::new(move |resets| faults.means(launched.as_ref(), resets)),
+            seed: self.workload.seed,
+        })
     }
 
     /// Shows the intervals that have ended. Returns the `[abort]` expression that has not held for its grace

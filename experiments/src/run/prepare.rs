@@ -17,7 +17,7 @@ use quorumeter_targets::{TargetUrl, TlsOptions};
 use tokio::task::{spawn_blocking, spawn_local};
 use tokio::time::{Instant, sleep};
 
-use super::control::{Control, Held, LOOK, keep_control};
+use super::control::{Control, Held, LOOK, Probes, keep_control};
 use super::{ENSEMBLE_DIR, RunError, TargetSpec};
 use crate::ensembles;
 use crate::precheck;
@@ -56,9 +56,13 @@ impl Control<'_> {
             dataset: self.workload.dataset,
             streams: self.workload.streams.iter().map(|s| s.name.clone()).collect(),
         };
-        let driver = ZooKeeper::new(held.members.clone(), settings, layout.clone(), Arc::clone(&values));
+        let driver = ZooKeeper::new(held.members.clone(), settings.clone(), layout.clone(), Arc::clone(&values));
         let (live_in, live_out) = channel();
         held.live = Some(live_out);
+        // Only who breaks the members looks at single ops.
+        let looked_at = self.faults.is_some();
+        let (history_in, history) = channel();
+        held.probes = Some(Probes { history, dial: settings.clone(), layout: layout.clone() });
         held.engine = Some(Engine::start(
             &driver,
             Arc::clone(&self.workload),
@@ -67,10 +71,11 @@ impl Control<'_> {
             self.clock,
             Arc::clone(&self.record),
             Box::new(move |told| {
-                if let Told::Interval(lines) = told {
-                    // Without anybody who looks the run is over.
-                    let _ = live_in.send(lines.to_vec());
-                }
+                // Without anybody who looks the run is over.
+                let _ = match told {
+                    Told::Interval(lines) => live_in.send(lines.to_vec()).is_ok(),
+                    Told::History(rows) => looked_at && history_in.send(rows.to_vec()).is_ok(),
+                };
             }),
         )?);
         self.wait_for_sessions(held).await?;
@@ -107,7 +112,7 @@ impl Control<'_> {
         let start = move || ensembles::start(spec, &dir, &settings, &quorumeter);
         let launched = held.starting.insert(spawn_blocking(start)).await;
         held.starting = None;
-        let launched = held.launched.insert(Rc::new(launched.map_err(io::Error::from)??));
+        let launched = held.launched.insert(Arc::new(launched.map_err(io::Error::from)??));
         Ok(ensembles::url_of(launched))
     }
 

@@ -239,6 +239,30 @@ pub struct StreamTable {
     pub history: bool,
 }
 
+impl StreamTable {
+    /// A stream with nothing but its name and sessions.
+    pub fn named(name: String, sessions: u32) -> StreamTable {
+        StreamTable {
+            name,
+            sessions,
+            depth: default_depth(),
+            rate: None,
+            arrival: None,
+            backlog: None,
+            mix: IndexMap::new(),
+            keys: None,
+            nodes: None,
+            value: None,
+            members: None,
+            policy: None,
+            session_timeout: None,
+            watch: None,
+            life: None,
+            history: false,
+        }
+    }
+}
+
 fn default_sessions() -> u32 {
     8
 }

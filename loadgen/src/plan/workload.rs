@@ -6,7 +6,7 @@ use quorumeter_targets::{Change, Nodes, OpKind};
 
 use super::check::check;
 use super::file::{Cycle, Members, WatchKind, WatchOn, WorkloadFile};
-use super::read::{Override, PlanError, read};
+use super::read::{Origins, Override, PlanError, read};
 use crate::keys::Keys;
 use crate::schedule::{Arrival, Profile};
 use crate::values::Sizes;
@@ -184,6 +184,11 @@ impl Workload {
         }
         let (file, origins) = read(text, overrides)?;
         check(file, origins, draw_seed)
+    }
+
+    /// Completes and checks fields that were put together. A seed that is left out is 0.
+    pub fn from_file(file: WorkloadFile) -> Result<Workload, PlanError> {
+        check(file, Origins::default(), || 0)
     }
 
     /// The longest run of the schedule: warm-up and measured window, nanoseconds.

@@ -361,6 +361,16 @@ impl Client {
         .await
     }
 
+    /// What the member knows of a node once it has caught up with the leader; `None` when there is no such node.
+    pub async fn stat_after_sync(&mut self, path: &str) -> Result<Option<Stat>, ClientError> {
+        self.call(&Request::Sync { path: path.into() }, |_| Some(())).await?;
+        match self.get(path).await {
+            Ok((_, stat)) => Ok(Some(stat)),
+            Err(e) if e.code() == Some(ErrorCode::NO_NODE) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
     /// Names of a node's children.
     pub async fn children(&mut self, path: &str) -> Result<Vec<String>, ClientError> {
         let request = Request::GetChildren2(WatchedPath { path: path.into(), watch: false });

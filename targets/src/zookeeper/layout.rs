@@ -85,6 +85,11 @@ impl Layout {
         PathPattern::below(&self.data(), "/{6}/{8}")
     }
 
+    /// The path of a node of the dataset.
+    pub fn node(&self, key: u32) -> String {
+        format!("{}/{:06}/{key:08}", self.data(), self.dataset.parent_of(key))
+    }
+
     /// A stream's own node.
     pub fn stream(&self, stream: usize) -> String {
         format!("{}/{}", self.streams_root(), self.streams[stream])

@@ -1,0 +1,214 @@
+//! Failover measurements on two members that are not there for a time that is known.
+
+use std::time::{Duration, Instant};
+
+use quorumeter_ensemble::faults::{FaultKind, Victim};
+use quorumeter_experiments::failover::{Commands, Settings};
+use quorumeter_experiments::observe::Nobody;
+use quorumeter_experiments::{FailoverOptions, Failure, Finished, TargetSpec, failover};
+use quorumeter_loadgen::plan::Workload;
+use quorumeter_record::{FailoverSummary, Verdict};
+
+use crate::support::pair::{Hole, How, Pair};
+use crate::support::{self, QUORUMETER};
+
+const MS: Duration = Duration::from_millis(1);
+const BOTH: &[usize] = &[0, 1];
+
+/// What runs beside the probes.
+const LOAD: &str = "phases = { warmup = \"500ms\" }\ndataset = { nodes = 100 }\n\
+                    [[stream]]\nname = \"app\"\nsessions = 2\nrate = \"100/s\"\nmix = { read = 1, write = 1 }\n";
+
+fn hole(members: &'static [usize], how: How, length: Duration) -> Hole {
+    Hole { members, how, after: 50 * MS, length: Some(length) }
+}
+
+/// Short waits: the relays are on this machine.
+fn settings(repetitions: usize) -> Settings {
+    Settings {
+        repetitions: repetitions as u32,
+        baseline: Duration::from_secs(3),
+        settle: Duration::ZERO,
+        limit: Duration::from_secs(8),
+        clear_after: Duration::from_secs(1),
+        poll_period: 50 * MS,
+        ..Settings::new(FaultKind::Command, Victim::Leader)
+    }
+}
+
+struct Measured {
+    result: Result<Finished, Failure>,
+    _dir: tempfile::TempDir,
+}
+
+impl Measured {
+    fn finished(&self) -> &Finished {
+        self.result.as_ref().unwrap_or_else(|failure| panic!("{}", failure.error))
+    }
+
+    fn failover(&self) -> &FailoverSummary {
+        self.finished().analysis.summary.failover.as_ref().unwrap()
+    }
+}
+
+fn measure(pair: &Pair, settings: Settings, commands: (String, String)) -> Measured {
+    let dir = tempfile::tempdir().unwrap();
+    let [first, second] = pair.addresses();
+    let (fault, clear) = commands;
+    let options = FailoverOptions {
+        settings,
+        workload: Workload::read(LOAD, &[], || 1).unwrap(),
+        target: TargetSpec::Url(format!("zk://{first},{second}").parse().unwrap()),
+        commands: Some(Commands { fault, clear: Some(clear), timeout: Duration::from_secs(10) }),
+        out: Some(dir.path().join("run")),
+        requirements: Vec::new(),
+        command_line: Vec::new(),
+        quorumeter: QUORUMETER.into(),
+    };
+    Measured { result: failover(options, &mut Nobody), _dir: dir }
+}
+
+/// Measures holes, one series each repetition, and hands over, of each that counts, its number, the lengths of its holes,
+/// the time from the first one's start to the last one's end, in nanoseconds, and what was measured.
+fn check(series: &[&[Hole]], mut each: impl FnMut(usize, &[u64], u64, &dyn Fn(&str) -> Option<u64>)) {
+    let pair = Pair::start(series);
+    let measured = measure(&pair, settings(series.len()), pair.commands());
+    let failover = measured.failover();
+    let made = pair.made();
+    for (number, (repetition, holes)) in failover.repetitions.iter().zip(&made).enumerate() {
+        // A machine that stalls makes a sample that does not count, and says so.
+        if !repetition.valid {
+            let late = |note: &String| note.contains("late") || note.contains("baseline");
+            assert!(repetition.notes.iter().any(late), "{repetition:?}");
+            continue;
+        }
+        let ns = |from: Instant, to: Option<Instant>| (to.unwrap() - from).as_nanos() as u64;
+        let lengths: Vec<u64> = holes.iter().map(|(start, end)| ns(*start, *end)).collect();
+        let whole = ns(holes[0].0, holes.last().unwrap().1);
+        println!("{number}: {lengths:?} {:?}", repetition.values);
+        each(number, &lengths, whole, &|name| repetition.values.get(name).copied());
+    }
+    assert!(failover.repetitions.iter().any(|repetition| repetition.valid), "{failover:?}");
+}
+
+/// Whatever the members do, the bounds enclose how long they were gone.
+#[test]
+fn bounds_enclose_what_is_known() {
+    check(
+        &[
+            &[hole(BOTH, How::Hang, 37 * MS)],
+            &[hole(BOTH, How::Refuse, 500 * MS)],
+            &[hole(BOTH, How::Hang, 1_230 * MS)],
+            &[hole(BOTH, How::Refuse, 5_000 * MS)],
+        ],
+        |number, lengths, _, value| {
+            let length = lengths[0];
+            let (lower, upper) =
+                (value("write_outage_any_lower_ns").unwrap_or(0), value("write_outage_any_upper_ns").unwrap());
+            assert!(lower <= length && length <= upper, "{number}: {lower} {length} {upper}");
+            let gap = value("ack_gap_any_ns").unwrap();
+            // Between two probes' slots, or two attempts to connect, or a little later on a busy machine.
+            assert!(gap >= length && gap < length + 150_000_000, "{number}: {gap} {length}");
+        },
+    );
+}
+
+/// One member that is gone, a service that comes and goes, and reads alone: each is told from the others.
+#[test]
+fn kinds_of_outages_are_told_apart() {
+    check(
+        &[
+            &[hole(&[0], How::Refuse, 800 * MS)],
+            &[hole(BOTH, How::Refuse, 400 * MS), Hole { after: 20 * MS, ..hole(BOTH, How::Refuse, 300 * MS) }],
+            &[hole(BOTH, How::HangReads, 600 * MS)],
+        ],
+        |number, lengths, whole, value| {
+            let upper = |name: &str| value(&format!("{name}_upper_ns")).unwrap();
+            let lower = |name: &str| value(&format!("{name}_lower_ns")).unwrap_or(0);
+            match number {
+                0 => {
+                    assert!(upper("write_outage_any") < 200_000_000, "the other member serves");
+                    assert!(value("ack_gap_any_ns").unwrap() < 200_000_000);
+                }
+                1 => {
+                    // 20 ms are fewer than five slots: one outage, with both holes and what is between them in it.
+                    assert!(lower("write_outage_any") <= whole && whole <= upper("write_outage_any"));
+                    assert!(lower("write_outage_any") > lengths[0].max(lengths[1]), "more than either hole");
+                    assert!(value("outage_count").unwrap() >= 1);
+                }
+                _ => {
+                    let length = lengths[0];
+                    assert!(lower("read_outage_any") <= length && length <= upper("read_outage_any"));
+                    assert!(upper("write_outage_any") < 200_000_000, "writes go on");
+                }
+            }
+        },
+    );
+}
+
+/// A hole without an end is told as more than the limit, and is not left out.
+#[test]
+fn an_outage_without_an_end_is_censored() {
+    let endless = Hole { members: BOTH, how: How::Hang, after: 50 * MS, length: None };
+    let pair = Pair::start(&[&[endless]]);
+    let settings = Settings { limit: Duration::from_secs(5), ..settings(1) };
+    let measured = measure(&pair, settings, pair.commands());
+    let failover = measured.failover();
+    let repetition = &failover.repetitions[0];
+    println!("{repetition:#?}");
+    if !repetition.valid {
+        assert!(repetition.notes.iter().any(|note| note.contains("late")), "{repetition:?}");
+        return;
+    }
+    let upper = &failover.durations["write_outage_any_upper_ns"];
+    assert_eq!((upper.n, upper.censored, upper.max), (1, 1, None));
+    assert!(upper.values[0] >= 4_000_000_000, "{upper:?}");
+    assert!(repetition.censored.iter().any(|name| name == "write_outage_any_upper_ns"), "{repetition:?}");
+}
+
+/// A fault that changes nothing is no fault: nothing is concluded.
+#[test]
+fn a_fault_that_does_nothing_is_inconclusive() {
+    let pair = Pair::start(&[]);
+    let measured = measure(&pair, settings(1), ("true".to_owned(), "true".to_owned()));
+    let summary = &measured.finished().analysis.summary;
+    assert_eq!(summary.verdict, Verdict::Inconclusive, "{:?}", summary.reasons);
+    let failover = measured.failover();
+    assert_eq!((failover.valid, failover.invalid.len()), (0, 1));
+    assert!(!failover.invalid[0].reasons.is_empty());
+}
+
+/// Commands that fail or hang are told with what they said, and end the repetition, not the tool.
+#[test]
+fn a_fault_command_that_fails_is_told() {
+    let pair = Pair::start(&[]);
+    let failing = ("echo no such machine >&2; exit 3".to_owned(), "true".to_owned());
+    let measured = measure(&pair, settings(1), failing);
+    let summary = &measured.finished().analysis.summary;
+    assert_eq!(summary.verdict, Verdict::Inconclusive, "{:?}", summary.reasons);
+    let reasons = measured.failover().invalid[0].reasons.join("\n");
+    assert!(reasons.contains("no such machine"), "{reasons}");
+}
+
+/// What cannot be done is said before anything is started.
+#[test]
+fn what_makes_no_sense_is_told_with_a_next_step() {
+    let dir = tempfile::tempdir().unwrap();
+    for (args, code, says) in [
+        (&["--target", "zk://127.0.0.1:1"][..], 1, "--fault-command"),
+        (&["--ensemble", "embedded:1"], 1, "zookeeper:3"),
+        (&["--fault", "explode"], 1, "kill"),
+        (&["--victim", "boss"], 1, "leader"),
+        (&["--repetitions", "0"], 1, "1 to 1000"),
+        (&["--probe-period", "1ms"], 1, "5ms to 1s"),
+        (&["--require", "write_outage_any.p99 < 2s"], 1, "median"),
+        (&["--require", "write_outage_some.median < 2s"], 1, "write_outage"),
+    ] {
+        let args: Vec<&str> = ["failover"].iter().chain(args).copied().collect();
+        let output = support::quorumeter(dir.path(), &args);
+        let said = support::words(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
+        assert!(said.contains(says), "{args:?}: {said}");
+    }
+    assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none(), "nothing was begun");
+}
