@@ -164,6 +164,9 @@ pub enum LaunchError {
     /// No port is free.
     #[error("cannot find a free port on 127.0.0.1: {0}; stop what holds them, and try again")]
     NoPort(io::Error),
+    /// What members are asked with could not be made.
+    #[error("cannot ask members whether they serve: {0}; allow more open files (ulimit -n), and try again")]
+    Asking(io::Error),
     /// A process could not be started.
     #[error("cannot start {name}, as `{}`: {source}; check that the program is there and may be run", program.display())]
     Start {

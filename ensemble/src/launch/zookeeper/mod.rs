@@ -1,6 +1,5 @@
 //! Apache ZooKeeper.
 
-mod ready;
 mod settings;
 
 use std::collections::BTreeMap;
@@ -14,6 +13,7 @@ use std::time::{Duration, Instant};
 use super::child::{ChildId, ChildSpec, Children, Wrapper};
 use super::ports::free_port;
 use super::{DataDirLock, Kind, LaunchError, Launched, Member, PORT_TAKEN, READY_TIMEOUT, java, servers_dir};
+use crate::ask::{self, Asker};
 use settings::{MemberPorts, Settings};
 
 /// A release of ZooKeeper that can be installed and started.
@@ -235,13 +235,14 @@ fn wait_until_all_serve(
     children: &Children,
     deadline: Instant,
 ) -> Result<(), LaunchError> {
+    let asker = Asker::new().map_err(LaunchError::Asking)?;
     let mut waiting: Vec<&Member> = members.iter().collect();
     loop {
         // All of them, as one that served may be the one that dies.
         members.iter().try_for_each(|member| children.check(member.child))?;
         let mut missing = None;
-        waiting.retain(|member| match ready::check_serving(member.address, ANSWER_TIMEOUT) {
-            Ok(()) => false,
+        waiting.retain(|member| match asker.check_serving(&ask::at(member.address), ANSWER_TIMEOUT) {
+            Ok(_) => false,
             Err(reason) => {
                 missing = Some((member.child, reason));
                 true
