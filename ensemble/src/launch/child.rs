@@ -16,7 +16,6 @@ mod inside;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -31,7 +30,7 @@ use std::time::{Duration, Instant};
 use quorumeter_record::ProcessUse;
 use rustix::process::{Pid, Signal};
 
-use super::process::process_use;
+use super::process::{is_stopped, process_use};
 use super::{LaunchError, STOP_GRACE};
 pub use inside::{become_child, die_with_parent};
 
@@ -70,19 +69,42 @@ pub struct ChildSpec {
     pub announcement: Option<PathBuf>,
 }
 
-/// Owner of child processes. Each child is addressed by its process id. Dropping it stops them all, and no process
-/// is ever left unreaped.
+/// A child, which stays the same one when it is started again as another process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChildId(usize);
+
+/// What a child's process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// It runs.
+    Running,
+    /// It is stopped by a signal and does nothing until it continues.
+    Stopped,
+    /// It has ended, and has been reaped.
+    Gone,
+}
+
+/// Owner of child processes. Dropping it stops them all, and no process is ever left unreaped. Only a child that has
+/// not been reaped is ever signalled, as its process id could be another's afterwards.
 #[derive(Debug)]
 pub struct Children {
     wrapper: Wrapper,
     /// `None` only while being dropped.
     spawner: Option<(Sender<SpawnRequest>, JoinHandle<()>)>,
-    running: Mutex<BTreeMap<u32, Running>>,
+    running: Mutex<Vec<Running>>,
 }
 
 #[derive(Debug)]
 struct Running {
     spec: ChildSpec,
+    process: Process,
+    /// Whether it was told to end, so that its end is no surprise.
+    told_to_end: bool,
+}
+
+/// One start of a child.
+#[derive(Debug)]
+struct Process {
     child: Child,
     started: Instant,
     /// Where the log ended before the start.
@@ -110,8 +132,165 @@ impl Children {
         Ok(Children { wrapper, spawner: Some((requests, thread)), running: Mutex::default() })
     }
 
-    /// Starts a process and returns its id. That it runs says nothing of whether it serves.
-    pub fn start(&self, spec: ChildSpec) -> Result<u32, LaunchError> {
+    /// Starts a process. That it runs says nothing of whether it serves.
+    pub fn start(&self, spec: ChildSpec) -> Result<ChildId, LaunchError> {
+        let process = self.spawn(&spec)?;
+        let mut running = self.running();
+        running.push(Running { spec, process, told_to_end: false });
+        Ok(ChildId(running.len() - 1))
+    }
+
+    /// Starts a child that is gone again as it was started before, in the same folder, its log appended to, and waits
+    /// for nothing. One that runs or is stopped is left as it is.
+    pub fn start_again(&self, child: ChildId) -> Result<(), LaunchError> {
+        if self.state(child) != State::Gone {
+            return Ok(());
+        }
+        let spec = of(&mut self.running(), child).spec.clone();
+        let mut process = self.spawn(&spec)?;
+        let mut running = self.running();
+        let running = of(&mut running, child);
+        if running.process.status().is_none() {
+            // Another thread was faster.
+            process.kill();
+        } else {
+            running.process = process;
+            running.told_to_end = false;
+        }
+        Ok(())
+    }
+
+    /// Process id of a child's latest start, which may be another's once the child is [`State::Gone`].
+    pub fn pid(&self, child: ChildId) -> u32 {
+        of(&mut self.running(), child).process.child.id()
+    }
+
+    /// What a child's process does now.
+    pub fn state(&self, child: ChildId) -> State {
+        of(&mut self.running(), child).process.state()
+    }
+
+    /// SIGKILL. It is not waited for: [`state`](Children::state) tells when the process is gone.
+    pub fn kill(&self, child: ChildId) {
+        let mut running = self.running();
+        let running = of(&mut running, child);
+        running.told_to_end |= running.process.status().is_none();
+        running.process.signal(Signal::KILL);
+    }
+
+    /// SIGSTOP. It is not waited for: [`state`](Children::state) tells when the process has stopped.
+    pub fn pause(&self, child: ChildId) {
+        of(&mut self.running(), child).process.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self, child: ChildId) {
+        of(&mut self.running(), child).process.signal(Signal::CONT);
+    }
+
+    /// Whether a child still runs, or was told to end: if neither, [`LaunchError::Died`] with the end of its log.
+    ///
+    /// # Panics
+    ///
+    /// Like every function that takes a child, when it is none that [`start`](Children::start) of the same owner
+    /// returned.
+    pub fn check(&self, child: ChildId) -> Result<(), LaunchError> {
+        let mut running = self.running();
+        let child = of(&mut running, child);
+        match child.process.status() {
+            Some(status) if !child.told_to_end => Err(LaunchError::Died {
+                name: child.spec.name.clone(),
+                status,
+                log: child.spec.log.clone(),
+                tail: child.tail(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// What a child has used since it started; `None` when it runs no more, or the kernel does not tell.
+    pub fn process_use(&self, child: ChildId) -> Option<ProcessUse> {
+        let mut running = self.running();
+        let process = &mut of(&mut running, child).process;
+        // Nobody else reaps, so the id stays this child's while the lock is held.
+        process.status().is_none().then(|| process_use(process.child.id()).ok())?
+    }
+
+    /// What a child has written since it started, or the last 64 KiB of it.
+    pub fn output(&self, child: ChildId) -> String {
+        of(&mut self.running(), child).output()
+    }
+
+    /// Whether a child has told in its log that it could not bind a port. Not every one ends of that: ZooKeeper goes
+    /// without its AdminServer, or cannot lead.
+    pub(crate) fn found_a_port_taken(&self, child: ChildId) -> bool {
+        self.output(child).contains("Address already in use")
+    }
+
+    /// The error for a child that does not serve in time: its age and the end of its log, with a reason.
+    pub fn not_ready(&self, child: ChildId, reason: String) -> LaunchError {
+        let mut running = self.running();
+        let child = of(&mut running, child);
+        LaunchError::NotReady {
+            name: child.spec.name.clone(),
+            waited: child.process.started.elapsed(),
+            reason,
+            log: child.spec.log.clone(),
+            tail: child.tail(),
+        }
+    }
+
+    /// Waits until a child has written its announcement, and returns that.
+    pub fn wait_for_announcement(&self, child: ChildId, timeout: Duration) -> Result<String, LaunchError> {
+        let file = of(&mut self.running(), child).spec.announcement.clone();
+        let Some(file) = file else {
+            return Err(self.not_ready(child, "it was started without a file for an announcement".to_owned()));
+        };
+        let deadline = Instant::now() + timeout;
+        loop {
+            match std::fs::read_to_string(&file) {
+                Ok(text) => return Ok(text.trim_end().to_owned()),
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(LaunchError::File { action: "read", path: file, source: error });
+                }
+                Err(_) => {}
+            }
+            self.check(child)?;
+            if Instant::now() >= deadline {
+                return Err(self.not_ready(child, format!("it has not written {}", file.display())));
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    /// Ends every child: SIGTERM, up to `grace` of patience for all of them together, SIGKILL. When it returns, all
+    /// have been reaped.
+    pub fn stop_all(&self, grace: Duration) {
+        let all: Vec<ChildId> = (0..self.running().len()).map(ChildId).collect();
+        self.terminate(&all, grace);
+    }
+
+    /// Ends children: SIGTERM, up to `grace` of patience for all of them together, SIGKILL. When it returns, all of them
+    /// have been reaped.
+    pub fn terminate(&self, children: &[ChildId], grace: Duration) {
+        for child in children {
+            let mut running = self.running();
+            let running = of(&mut running, *child);
+            running.told_to_end |= running.process.status().is_none();
+            running.process.signal(Signal::TERM);
+            // One that is stopped takes notice of SIGTERM only when it continues.
+            running.process.signal(Signal::CONT);
+        }
+        let begun = Instant::now();
+        while children.iter().any(|child| self.state(*child) != State::Gone) && begun.elapsed() < grace {
+            thread::sleep(poll_after(begun.elapsed()));
+        }
+        for child in children {
+            of(&mut self.running(), *child).process.kill();
+        }
+    }
+
+    fn spawn(&self, spec: &ChildSpec) -> Result<Process, LaunchError> {
         if let Some(file) = &spec.announcement {
             match std::fs::remove_file(file) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -124,7 +303,7 @@ impl Children {
         let log = OpenOptions::new().create(true).append(true).open(&spec.log).map_err(log_error)?;
         let log_from = log.metadata().map_err(log_error)?.len();
 
-        let mut command = self.command(&spec);
+        let mut command = self.command(spec);
         command
             .current_dir(&spec.dir)
             .stdin(Stdio::null())
@@ -132,101 +311,12 @@ impl Children {
             .stderr(log)
             .process_group(0);
         let started = Instant::now();
-        let child = self.spawn(command).map_err(|source| LaunchError::Start {
+        let child = self.spawn_in_thread(command).map_err(|source| LaunchError::Start {
             name: spec.name.clone(),
             program: spec.program.clone(),
             source,
         })?;
-        let pid = child.id();
-        self.running().insert(pid, Running { spec, child, started, log_from });
-        Ok(pid)
-    }
-
-    /// Whether a child still runs: if not, [`LaunchError::Died`] with the end of its log.
-    ///
-    /// # Panics
-    ///
-    /// Like every function that takes a process id, when it is none that [`start`](Children::start) returned.
-    pub fn check(&self, pid: u32) -> Result<(), LaunchError> {
-        let mut running = self.running();
-        let child = of(&mut running, pid);
-        match child.status() {
-            None => Ok(()),
-            Some(status) => Err(LaunchError::Died {
-                name: child.spec.name.clone(),
-                status,
-                log: child.spec.log.clone(),
-                tail: child.tail(),
-            }),
-        }
-    }
-
-    /// What a child has used since it started; `None` when it runs no more, or the kernel does not tell.
-    pub fn process_use(&self, pid: u32) -> Option<ProcessUse> {
-        let mut running = self.running();
-        // Nobody else reaps, so the id stays this child's while the lock is held.
-        of(&mut running, pid).status().is_none().then(|| process_use(pid).ok())?
-    }
-
-    /// What a child has written since it started, or the last 64 KiB of it.
-    pub fn output(&self, pid: u32) -> String {
-        of(&mut self.running(), pid).output()
-    }
-
-    /// The error for a child that does not serve in time: its age and the end of its log, with a reason.
-    pub fn not_ready(&self, pid: u32, reason: String) -> LaunchError {
-        let mut running = self.running();
-        let child = of(&mut running, pid);
-        LaunchError::NotReady {
-            name: child.spec.name.clone(),
-            waited: child.started.elapsed(),
-            reason,
-            log: child.spec.log.clone(),
-            tail: child.tail(),
-        }
-    }
-
-    /// Waits until a child has written its announcement, and returns that.
-    pub fn wait_for_announcement(&self, pid: u32, timeout: Duration) -> Result<String, LaunchError> {
-        let file = of(&mut self.running(), pid).spec.announcement.clone();
-        let Some(file) = file else {
-            return Err(self.not_ready(pid, "it was started without a file for an announcement".to_owned()));
-        };
-        let deadline = Instant::now() + timeout;
-        loop {
-            match std::fs::read_to_string(&file) {
-                Ok(text) => return Ok(text.trim_end().to_owned()),
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(LaunchError::File { action: "read", path: file, source: error });
-                }
-                Err(_) => {}
-            }
-            self.check(pid)?;
-            if Instant::now() >= deadline {
-                return Err(self.not_ready(pid, format!("it has not written {}", file.display())));
-            }
-            thread::sleep(POLL);
-        }
-    }
-
-    /// Ends every child: SIGTERM, up to `grace` of patience for all of them together, SIGKILL. When it returns, all
-    /// have been reaped.
-    pub fn stop_all(&self, grace: Duration) {
-        for child in self.running().values_mut() {
-            child.signal(Signal::TERM);
-            // One that is stopped takes notice of SIGTERM only when it continues.
-            child.signal(Signal::CONT);
-        }
-        let deadline = Instant::now() + grace;
-        while self.running().values_mut().any(|child| child.status().is_none()) {
-            if Instant::now() >= deadline {
-                break;
-            }
-            thread::sleep(POLL);
-        }
-        for child in self.running().values_mut() {
-            child.kill();
-        }
+        Ok(Process { child, started, log_from })
     }
 
     fn command(&self, spec: &ChildSpec) -> Command {
@@ -247,7 +337,7 @@ impl Children {
         }
     }
 
-    fn spawn(&self, command: Command) -> io::Result<Child> {
+    fn spawn_in_thread(&self, command: Command) -> io::Result<Child> {
         let gone = || io::Error::other("the thread that spawns members has ended");
         let (reply, answer) = mpsc::channel();
         let (requests, _) = self.spawner.as_ref().ok_or_else(gone)?;
@@ -255,7 +345,7 @@ impl Children {
         answer.recv().map_err(|_| gone())?
     }
 
-    fn running(&self) -> MutexGuard<'_, BTreeMap<u32, Running>> {
+    fn running(&self) -> MutexGuard<'_, Vec<Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -283,11 +373,17 @@ fn spawn_on_request(requests: &Receiver<SpawnRequest>) {
     }
 }
 
-fn of(running: &mut BTreeMap<u32, Running>, pid: u32) -> &mut Running {
-    running.get_mut(&pid).unwrap_or_else(|| panic!("{pid} is not a child of this owner"))
+fn of(running: &mut [Running], child: ChildId) -> &mut Running {
+    running.get_mut(child.0).unwrap_or_else(|| panic!("{child:?} is not a child of this owner"))
 }
 
-impl Running {
+/// Between two looks at a process that was told to stop or end: close together at first, so that the instant at which it
+/// does is known well.
+pub(crate) fn poll_after(waited: Duration) -> Duration {
+    if waited < Duration::from_millis(200) { Duration::from_millis(1) } else { POLL }
+}
+
+impl Process {
     /// How it ended, if it has.
     fn status(&mut self) -> Option<ExitStatus> {
         // The one error of waitpid(2) for an unreaped child of one's own is an interruption, which is retried.
@@ -309,8 +405,20 @@ impl Running {
         let _ = self.child.wait();
     }
 
+    fn state(&mut self) -> State {
+        match self.status() {
+            Some(_) => State::Gone,
+            // While it is not reaped, the id is this child's.
+            None if is_stopped(self.child.id()) => State::Stopped,
+            None => State::Running,
+        }
+    }
+}
+
+impl Running {
     fn output(&self) -> String {
-        read_end(&self.spec.log, self.log_from).unwrap_or_else(|error| format!("(cannot be read: {error})"))
+        read_end(&self.spec.log, self.process.log_from)
+            .unwrap_or_else(|error| format!("(cannot be read: {error})"))
     }
 
     fn tail(&self) -> String {

@@ -24,14 +24,18 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use quorumeter_record::ProcessUse;
 
-use child::Children;
+use child::{ChildId, Children, State};
 
 /// How long a member may take to end after SIGTERM before it is killed.
 pub const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// Why a member does not come to serve, although its process may run on.
+pub(crate) const PORT_TAKEN: &str = "a port of it is taken by another process (Address already in use)";
 
 /// How long an ensemble may take until every member serves, unless told.
 pub const READY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -48,6 +52,7 @@ pub struct Launched {
     /// How durable an acknowledged write is.
     pub fsync: Fsync,
     children: Children,
+    is_stopped: Mutex<bool>,
     _data_dir: DataDirLock,
 }
 
@@ -58,8 +63,9 @@ pub struct Member {
     pub id: u32,
     /// Client address.
     pub address: SocketAddr,
-    /// Process id.
+    /// Process id of its first start. Once a member may have been started again, [`Launched::pid`] tells the present one.
     pub pid: u32,
+    pub(crate) child: ChildId,
     /// Its folder: configuration, data, log.
     pub dir: PathBuf,
     /// What it writes to standard output and standard error.
@@ -158,6 +164,9 @@ pub enum LaunchError {
     /// No port is free.
     #[error("cannot find a free port on 127.0.0.1: {0}; stop what holds them, and try again")]
     NoPort(io::Error),
+    /// What members are asked with could not be made.
+    #[error("cannot ask members whether they serve: {0}; allow more open files (ulimit -n), and try again")]
+    Asking(io::Error),
     /// A process could not be started.
     #[error("cannot start {name}, as `{}`: {source}; check that the program is there and may be run", program.display())]
     Start {
@@ -168,6 +177,17 @@ pub enum LaunchError {
         /// What happened.
         source: io::Error,
     },
+    /// There is no member of this number.
+    #[error("there is no member {id}: they are numbered from 1 to {members}")]
+    NoSuchMember {
+        /// The number.
+        id: u32,
+        /// How many there are.
+        members: usize,
+    },
+    /// The ensemble has been stopped.
+    #[error("no member is started again after the ensemble was stopped")]
+    Stopped,
     /// A member ended without being told to.
     #[error("{name} died ({status}); the end of its log {}:\n{tail}", log.display())]
     Died {
@@ -208,24 +228,108 @@ impl Launched {
         children: Children,
         data_dir: DataDirLock,
     ) -> Launched {
-        Launched { kind, members, settings, fsync, children, _data_dir: data_dir }
+        Launched {
+            kind,
+            members,
+            settings,
+            fsync,
+            children,
+            is_stopped: Mutex::default(),
+            _data_dir: data_dir,
+        }
     }
 
-    /// The first member found to have ended without being told to, as [`LaunchError::Died`].
+    /// The first member found to have ended without being told to, as [`LaunchError::Died`]. One that was killed or
+    /// terminated through this is none of them, until it has been started again.
     pub fn check(&self) -> Result<(), LaunchError> {
-        self.members.iter().try_for_each(|member| self.children.check(member.pid))
+        self.members.iter().try_for_each(|member| self.children.check(member.child))
     }
 
     /// What the member with this id has used since it started; `None` when it runs no more.
     pub fn process_use(&self, id: u32) -> Option<ProcessUse> {
-        let member = self.members.iter().find(|member| member.id == id)?;
-        self.children.process_use(member.pid)
+        self.children.process_use(self.child(id).ok()?)
+    }
+
+    /// Process id of the member's latest start; `None` when that has ended, and when there is no such member.
+    pub fn pid(&self, id: u32) -> Option<u32> {
+        let child = self.child(id).ok()?;
+        let pid = self.children.pid(child);
+        (self.children.state(child) != State::Gone).then_some(pid)
+    }
+
+    /// What the member's process does now.
+    ///
+    /// # Errors
+    /// [`LaunchError::NoSuchMember`], like every function that takes a member's id.
+    pub fn state(&self, id: u32) -> Result<State, LaunchError> {
+        Ok(self.children.state(self.child(id)?))
+    }
+
+    /// Sends the member SIGKILL, and waits for nothing: [`state`](Launched::state) tells when it is gone. One that is gone
+    /// already stays so.
+    pub fn kill(&self, id: u32) -> Result<(), LaunchError> {
+        self.children.kill(self.child(id)?);
+        Ok(())
+    }
+
+    /// Ends members: SIGTERM, up to `grace` of patience for all of them together, SIGKILL. When it returns, their processes
+    /// are gone.
+    pub fn terminate(&self, ids: &[u32], grace: Duration) -> Result<(), LaunchError> {
+        let children: Vec<ChildId> = ids.iter().map(|id| self.child(*id)).collect::<Result<_, _>>()?;
+        self.children.terminate(&children, grace);
+        Ok(())
+    }
+
+    /// Sends the member SIGSTOP, and waits for nothing: [`state`](Launched::state) tells when it has stopped.
+    pub fn pause(&self, id: u32) -> Result<(), LaunchError> {
+        self.children.pause(self.child(id)?);
+        Ok(())
+    }
+
+    /// Lets a member that was paused continue; one that was not is left as it is.
+    pub fn resume(&self, id: u32) -> Result<(), LaunchError> {
+        self.children.resume(self.child(id)?);
+        Ok(())
+    }
+
+    /// Starts a member that is gone again, with the same arguments, folder and ports, and waits for nothing. One that is
+    /// not gone is left as it is.
+    ///
+    /// # Errors
+    /// Besides [`LaunchError::NoSuchMember`], what keeps the process from starting, and [`LaunchError::Stopped`].
+    pub fn start_again(&self, id: u32) -> Result<(), LaunchError> {
+        let child = self.child(id)?;
+        let is_stopped = self.is_stopped();
+        if *is_stopped { Err(LaunchError::Stopped) } else { self.children.start_again(child) }
+    }
+
+    /// An error when the latest start of the member cannot come to serve: it has died ([`LaunchError::Died`]), or found a
+    /// port taken ([`LaunchError::NotReady`]).
+    pub fn check_start(&self, id: u32) -> Result<(), LaunchError> {
+        let child = self.child(id)?;
+        // One that died of a port that is taken is that first.
+        if self.children.found_a_port_taken(child) {
+            return Err(self.children.not_ready(child, PORT_TAKEN.to_owned()));
+        }
+        self.children.check(child)
     }
 
     /// Ends every member: SIGTERM, up to `grace` of patience ([`STOP_GRACE`] is usual), SIGKILL. When it returns, no
     /// member's process exists any more.
     pub fn stop(&self, grace: Duration) {
+        *self.is_stopped() = true;
         self.children.stop_all(grace);
+    }
+
+    fn child(&self, id: u32) -> Result<ChildId, LaunchError> {
+        let member = self.members.iter().find(|member| member.id == id);
+        let members = self.members.len();
+        member.map(|member| member.child).ok_or(LaunchError::NoSuchMember { id, members })
+    }
+
+    /// Held while a member is started, so that none is after [`stop`](Launched::stop).
+    fn is_stopped(&self) -> MutexGuard<'_, bool> {
+        self.is_stopped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -49,7 +49,7 @@ pub fn start(
         args.extend(["--setting".into(), format!("{key}={value}").into()]);
     }
     let log: PathBuf = dir.join("log");
-    let pid = children.start(ChildSpec {
+    let child = children.start(ChildSpec {
         name: format!("{kind} member 1"),
         program: quorumeter.to_owned(),
         args,
@@ -57,10 +57,12 @@ pub fn start(
         log: log.clone(),
         announcement: Some(announcement),
     })?;
-    let announced = children.wait_for_announcement(pid, READY_TIMEOUT)?;
-    let (address, admin) = addresses(&announced)
-        .ok_or_else(|| children.not_ready(pid, format!("it announced {announced:?}, which is no address")))?;
-    let member = Member { id: 1, address, pid, dir, log, admin, secure: None };
+    let announced = children.wait_for_announcement(child, READY_TIMEOUT)?;
+    let (address, admin) = addresses(&announced).ok_or_else(|| {
+        children.not_ready(child, format!("it announced {announced:?}, which is no address"))
+    })?;
+    let pid = children.pid(child);
+    let member = Member { id: 1, address, pid, child, dir, log, admin, secure: None };
     Ok(Launched::new(kind, vec![member], settings, Fsync::Memory, children, lock))
 }
 

@@ -21,6 +21,16 @@ pub fn process_use(pid: u32) -> io::Result<ProcessUse> {
     })
 }
 
+/// Whether the process is stopped by a signal. One that is not there is not.
+pub(super) fn is_stopped(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| parse_state(&stat) == Some('T'))
+}
+
+/// Field 3, the state of the main thread.
+fn parse_state(text: &str) -> Option<char> {
+    text.rsplit_once(')')?.1.trim_start().chars().next()
+}
+
 /// Clock ticks in user and system mode, and resident pages.
 fn parse_stat(text: &str) -> Option<(u64, u64)> {
     // Field 2 is the program's name in parentheses, and may itself hold spaces and parentheses.
@@ -43,7 +53,8 @@ mod tests {
     fn stat_is_read_behind_the_last_parenthesis_of_the_name() {
         let fields = "S 1 5 5 0 -1 4194560 9 0 1 0 120 30 0 0 20 0 34 0 8 9223 4096 18446744073709551615 1 1";
         for name in ["java", "a b", "tricky) R 1 1", ")("] {
-            assert_eq!(parse_stat(&format!("77 ({name}) {fields}\n")), Some((150, 4096)), "{name}");
+            let stat = format!("77 ({name}) {fields}\n");
+            assert_eq!((parse_stat(&stat), parse_state(&stat)), (Some((150, 4096)), Some('S')), "{name}");
         }
         for broken in ["", "77 java S 1", "77 (java) S 1 5", "77 (java)"] {
             assert_eq!(parse_stat(broken), None, "{broken}");

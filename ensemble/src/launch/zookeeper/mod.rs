@@ -1,6 +1,5 @@
 //! Apache ZooKeeper.
 
-mod ready;
 mod settings;
 
 use std::collections::BTreeMap;
@@ -11,9 +10,10 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::child::{ChildSpec, Children, Wrapper};
+use super::child::{ChildId, ChildSpec, Children, Wrapper};
 use super::ports::free_port;
-use super::{DataDirLock, Kind, LaunchError, Launched, Member, READY_TIMEOUT, java, servers_dir};
+use super::{DataDirLock, Kind, LaunchError, Launched, Member, PORT_TAKEN, READY_TIMEOUT, java, servers_dir};
+use crate::ask::{self, Asker};
 use settings::{MemberPorts, Settings};
 
 /// A release of ZooKeeper that can be installed and started.
@@ -179,7 +179,7 @@ fn start_members(
         let dir = data_dir.join(format!("zk-{id}"));
         write_folder(&dir, id, &settings.zoo_cfg(index, &ports, options.observers as usize))?;
         let log = dir.join("zookeeper.log");
-        let pid = children.start(ChildSpec {
+        let child = children.start(ChildSpec {
             name: format!("zookeeper member {id}"),
             program: installation.java.clone(),
             args: installation.java_args(settings),
@@ -191,7 +191,8 @@ fn start_members(
         members.push(Member {
             id,
             address: loopback(own.client),
-            pid,
+            pid: children.pid(child),
+            child,
             dir,
             log,
             admin: Some(loopback(own.admin)),
@@ -234,36 +235,33 @@ fn wait_until_all_serve(
     children: &Children,
     deadline: Instant,
 ) -> Result<(), LaunchError> {
+    let asker = Asker::new().map_err(LaunchError::Asking)?;
     let mut waiting: Vec<&Member> = members.iter().collect();
     loop {
         // All of them, as one that served may be the one that dies.
-        members.iter().try_for_each(|member| children.check(member.pid))?;
+        members.iter().try_for_each(|member| children.check(member.child))?;
         let mut missing = None;
-        waiting.retain(|member| match ready::check_serving(member.address, ANSWER_TIMEOUT) {
-            Ok(()) => false,
+        waiting.retain(|member| match asker.check_serving(&ask::at(member.address), ANSWER_TIMEOUT) {
+            Ok(_) => false,
             Err(reason) => {
-                missing = Some((member.pid, reason));
+                missing = Some((member.child, reason));
                 true
             }
         });
-        // Not every taken port ends a member: it goes without its AdminServer, or cannot lead.
-        if let Some(pid) = who_found_a_port_taken(members, children) {
-            return Err(children.not_ready(pid, "a port of it is taken by another process".to_owned()));
+        if let Some(child) = who_found_a_port_taken(members, children) {
+            return Err(children.not_ready(child, PORT_TAKEN.to_owned()));
         }
-        let Some((pid, reason)) = missing else { return Ok(()) };
+        let Some((child, reason)) = missing else { return Ok(()) };
         if Instant::now() >= deadline {
-            return Err(children.not_ready(pid, reason));
+            return Err(children.not_ready(child, reason));
         }
         thread::sleep(POLL);
     }
 }
 
-/// The process id of a member that could not bind one of its ports.
-fn who_found_a_port_taken(members: &[Member], children: &Children) -> Option<u32> {
-    members
-        .iter()
-        .map(|member| member.pid)
-        .find(|pid| children.output(*pid).contains("Address already in use"))
+/// The member that could not bind one of its ports.
+fn who_found_a_port_taken(members: &[Member], children: &Children) -> Option<ChildId> {
+    members.iter().map(|member| member.child).find(|child| children.found_a_port_taken(*child))
 }
 
 #[cfg(test)]
@@ -319,7 +317,7 @@ mod tests {
         let children = Children::new(Wrapper::None).unwrap();
         let member = |name: &str, script: &str| {
             let log = dir.path().join(name);
-            let pid = children
+            let child = children
                 .start(ChildSpec {
                     name: name.to_owned(),
                     program: "sh".into(),
@@ -330,7 +328,8 @@ mod tests {
                 })
                 .unwrap();
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-            Member { id: 1, address, pid, dir: dir.path().to_owned(), log, admin: None, secure: None }
+            let pid = children.pid(child);
+            Member { id: 1, address, pid, child, dir: dir.path().to_owned(), log, admin: None, secure: None }
         };
         let deadline = || Instant::now() + Duration::from_secs(30);
         for (name, script, dies, taken) in [
