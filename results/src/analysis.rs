@@ -10,7 +10,7 @@ use quorumeter_record::{
 
 use crate::accounting::{self, Accounts};
 use crate::agreement;
-use crate::failover::Picture;
+use crate::failover::{self, Picture};
 use crate::generator;
 use crate::latencies::{IntervalLatency, Latencies, OpLatencies};
 use crate::littles_law::littles_law;
@@ -72,7 +72,7 @@ impl Window {
 }
 
 /// Computes everything from a record, in one pass over each of its files. Memory does not grow with the length
-/// of the run but by a [`Point`] per interval.
+/// of the run but by a [`Point`] per interval, and of a failover measurement by its probes' history.
 ///
 /// # Errors
 ///
@@ -117,10 +117,13 @@ pub fn analyse(record: &RecordReader) -> Result<Analysis, ReadError> {
         warnings: Vec::new(),
         complete: timeline.ended,
     };
+    let end_ns = tally.end_ns.max(timeline.last_ns);
+    let measured = manifest.failover.as_ref().map(|plan| failover::read(record, plan, end_ns)).transpose()?;
+    let (failover, pictures) = measured.map(|judged| (judged.summary, judged.pictures)).unzip();
+    summary.failover = failover;
     let untimed = if timeline.ended { agreement::untimed(&tally, &latencies) } else { Vec::new() };
     summary.gates =
         manifest.gates.iter().map(|text| gates::evaluate_text(text, &summary, &untimed)).collect();
-    let end_ns = tally.end_ns.max(timeline.last_ns);
     summary.warnings = warnings::warnings(&warnings::Facts {
         manifest,
         summary: &summary,
@@ -144,7 +147,7 @@ pub fn analyse(record: &RecordReader) -> Result<Analysis, ReadError> {
         end_ns,
         series: series(&tally.intervals, &latencies.intervals),
         sessions: timeline.sessions,
-        pictures: Vec::new(),
+        pictures: pictures.unwrap_or_default(),
         stops: timeline.stops,
     })
 }

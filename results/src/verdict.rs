@@ -2,7 +2,8 @@
 
 use quorumeter_record::{GateOutcome, GeneratorVerdict, StopReason, Summary, Verdict, stage};
 
-use crate::figures::span;
+use crate::failover;
+use crate::figures::{counted, span};
 use crate::gates::GENERATOR_WAS_THE_LIMIT;
 use crate::timeline::StopSeen;
 
@@ -36,6 +37,14 @@ pub(crate) fn judge(
             // An earlier end is no worse a result; a warning tells of it.
             StopReason::Signal => {}
         }
+    }
+    if let Some(measurement) = &summary.failover {
+        let lost = failover::lost_acked_writes(measurement);
+        if lost > 0 {
+            let text = format!("the ensemble lost {} that it had acknowledged", counted(lost, "write"));
+            reasons.push((Verdict::Unsafe, text));
+        }
+        reasons.extend(failover::too_few(measurement).map(|text| (Verdict::Inconclusive, text)));
     }
     if !measured {
         reasons.push((Verdict::Inconclusive, "the run ended before its measured window began".to_owned()));

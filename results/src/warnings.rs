@@ -7,6 +7,7 @@ use quorumeter_record::{
 };
 
 use crate::calibration;
+use crate::failover;
 use crate::figures::{count, counted, decimal, duration, span};
 use crate::tally::Tally;
 use crate::timeline::Timeline;
@@ -31,6 +32,7 @@ pub(crate) struct Facts<'a> {
 pub(crate) fn warnings(facts: &Facts<'_>) -> Vec<String> {
     let mut warnings = Vec::new();
     how_it_ended(facts, &mut warnings);
+    warnings.extend(facts.summary.failover.iter().flat_map(failover::warnings));
     generator(facts.summary, &mut warnings);
     what_was_left(facts, &mut warnings);
     closed_loops(facts.summary, &mut warnings);

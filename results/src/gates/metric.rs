@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use quorumeter_record::{LoopKind, Quantiles, StreamInfo, stage};
+use quorumeter_record::{FailoverPlan, LoopKind, ProbeRole, Quantiles, StreamInfo, stage};
 
 use super::GateError;
+use crate::failover::metrics as failover;
 use crate::tally::OpKey;
 
 /// A metric: a figure of a subject.
@@ -25,6 +26,8 @@ pub(super) enum Subject {
     /// All streams, watch events left out.
     Total,
     Generator,
+    /// A failover measurement: all clients of it, or those of one policy.
+    Failover(Option<String>),
 }
 
 /// What is measured of it.
@@ -34,7 +37,30 @@ pub(super) enum Figure {
     Count(Count),
     Watch(Watch),
     Life(Life),
+    /// A duration over the repetitions of a failover measurement.
+    Repeated(Repeated),
+    /// The sum of a count over the repetitions.
+    Sum(&'static str),
 }
+
+/// A duration over repetitions, and which statistic of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Repeated {
+    pub(super) name: &'static str,
+    /// It is told between two bounds.
+    pub(super) is_bounded: bool,
+    pub(super) statistic: Order,
+}
+
+/// What a few repetitions can tell: no percentile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    Min,
+    Median,
+    Max,
+}
+
+const ORDERS: [(&str, Order); 3] = [("min", Order::Min), ("median", Order::Median), ("max", Order::Max)];
 
 /// A distribution of times, of which a statistic is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,6 +166,9 @@ impl Metric {
             (None, None) => text.to_owned(),
         };
         let parts: Vec<&str> = plain.split('.').collect();
+        if let Some((policy, figure)) = of_a_failover(&parts).map_err(error)? {
+            return Ok(Metric { subject: Subject::Failover(policy.map(str::to_owned)), figure });
+        }
         let (subject, figure) = match parts.as_slice() {
             ["generator", "lag", name] => {
                 (Subject::Generator, Figure::Time(Time::Lag, statistic(name).map_err(error)?))
@@ -183,7 +212,8 @@ impl Metric {
             _ => {
                 return Err(error(
                     "the forms are `<stream>.<op>.<time>.<statistic>`, `<stream>.<op>.<count>`, `<stream>.<count>`, \
-                     `total.<count>` and `generator.lag.<statistic>`"
+                     `total.<count>` and `generator.lag.<statistic>`; of a failover `<metric>.median`, `<count>` and \
+                     `<policy>.<metric>.median`"
                         .to_owned(),
                 ));
             }
@@ -192,20 +222,30 @@ impl Metric {
         Ok(Metric { subject, figure })
     }
 
-    /// Checks that a workload of these streams has this metric.
-    pub(super) fn check_exists(&self, streams: &[StreamInfo]) -> Result<(), GateError> {
-        let known = known(streams);
+    /// Checks that a workload of these streams has this metric, with this plan of a failover measurement.
+    pub(super) fn check_exists(
+        &self,
+        streams: &[StreamInfo],
+        plan: Option<&FailoverPlan>,
+    ) -> Result<(), GateError> {
+        let known = known(streams, plan);
         if known.contains(self) {
             return Ok(());
         }
         let metric = self.to_string();
         let known: Vec<String> = known.iter().map(ToString::to_string).collect();
         let nearest = nearest(&metric, known.iter().map(String::as_str)).map(str::to_owned);
-        Err(GateError::Absent { problem: self.why_absent(streams), metric, nearest })
+        Err(GateError::Absent { problem: self.why_absent(streams, plan), metric, nearest })
     }
 
-    fn why_absent(&self, streams: &[StreamInfo]) -> String {
+    fn why_absent(&self, streams: &[StreamInfo], plan: Option<&FailoverPlan>) -> String {
         let stream = match &self.subject {
+            Subject::Failover(_) => {
+                return match plan {
+                    None => "it is of a failover, which `quorumeter failover` measures".to_owned(),
+                    Some(plan) => format!("its policies are {}", policies(plan).join(", ")),
+                };
+            }
             Subject::Generator => {
                 return "no stream has a rate, so there is no schedule to lag behind".to_owned();
             }
@@ -238,6 +278,7 @@ impl Metric {
             Figure::Watch(Watch::Incomplete) => {
                 "a write counts as incomplete when no event of it can come any more, 30 s later or at the end: make it a gate"
             }
+            Figure::Repeated(_) | Figure::Sum(_) => "it is of whole repetitions: make it a gate",
             _ => return Ok(()),
         };
         Err(GateError::NotInInterval { metric: self.to_string(), problem: problem.to_owned() })
@@ -246,6 +287,11 @@ impl Metric {
     /// Whether it is a time of this kind of op.
     pub(super) fn is_time_of(&self, (stream, op): &OpKey) -> bool {
         matches!(self.figure, Figure::Time(..)) && self.subject.has(stream, op)
+    }
+
+    /// Whether it is of a failover measurement, whose repetitions are judged one by one.
+    pub(super) fn is_of_failover(&self) -> bool {
+        matches!(self.subject, Subject::Failover(_))
     }
 
     /// Whether its values may be negative.
@@ -259,7 +305,7 @@ impl Subject {
         let (stream, op) = match self {
             Subject::Op { stream, op } => (stream, Some(op)),
             Subject::Stream(stream) => (stream, None),
-            Subject::Total | Subject::Generator => return Ok(()),
+            Subject::Total | Subject::Generator | Subject::Failover(_) => return Ok(()),
         };
         let of_a_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
         if stream.is_empty() || !stream.chars().all(of_a_name) {
@@ -272,6 +318,108 @@ impl Subject {
             _ => Ok(()),
         }
     }
+}
+
+/// A metric of a failover measurement, and of which policy; `None` when it is none.
+fn of_a_failover<'a>(parts: &[&'a str]) -> Result<Option<(Option<&'a str>, Figure)>, String> {
+    let (policy, name, statistic) = match *parts {
+        [name] => (None, name, None),
+        [first, second] if repeated(second).is_some() || sum(second).is_some() => (Some(first), second, None),
+        [name, statistic] => (None, name, Some(statistic)),
+        [policy, name, statistic] => (Some(policy), name, Some(statistic)),
+        _ => return Ok(None),
+    };
+    if let (Some((count, of_policies)), None) = (sum(name), statistic) {
+        return match policy {
+            Some(_) if !of_policies => Err(format!("`{name}` is of all clients, not of one policy's")),
+            _ => Ok(Some((policy, Figure::Sum(count)))),
+        };
+    }
+    let Some((metric, name, is_bounded)) = repeated(name) else {
+        // Nothing else has a median.
+        return match statistic.filter(|statistic| ORDERS.iter().any(|(name, _)| name == statistic)) {
+            Some(_) if policy.is_none() => {
+                let known: Vec<&str> = failover::DURATIONS.iter().map(|metric| metric.name).collect();
+                Err(not_among(name, &known.join(", "), nearest(name, known.iter().copied())))
+            }
+            _ => Ok(None),
+        };
+    };
+    match (policy, statistic) {
+        // A stream of that name.
+        (None, Some(figure)) if of_a_stream(figure).is_ok() => return Ok(None),
+        (None, _) if !metric.of_all => {
+            return Err(format!("of which policy? Write `java.{name}.median`, or `pinned.{name}.median`"));
+        }
+        (Some(_), _) if !metric.of_policies => {
+            return Err(format!("`{name}` is of all clients, not of one policy's"));
+        }
+        _ => {}
+    }
+    let Some(statistic) = statistic else {
+        return Err(format!(
+            "which statistic of it? Write `{name}.median`, or another of {}",
+            names(&ORDERS)
+        ));
+    };
+    let statistic = among(&ORDERS, statistic)?;
+    Ok(Some((policy, Figure::Repeated(Repeated { name, is_bounded, statistic }))))
+}
+
+/// The duration of that name, its name in the record, and whether both of its bounds are meant.
+fn repeated(name: &str) -> Option<(&'static failover::Duration, &'static str, bool)> {
+    failover::DURATIONS.iter().find_map(|metric| {
+        let bounds = metric.bounds.iter().flatten().find(|bound| **bound == name);
+        match bounds {
+            Some(bound) => Some((metric, *bound, false)),
+            None => (metric.name == name).then_some((metric, metric.name, metric.bounds.is_some())),
+        }
+    })
+}
+
+fn sum(name: &str) -> Option<(&'static str, bool)> {
+    failover::COUNTS.into_iter().find(|(count, _)| *count == name)
+}
+
+/// The policies whose clients write, and the pinned ones.
+fn policies(plan: &FailoverPlan) -> Vec<&str> {
+    let mut policies: Vec<&str> = Vec::new();
+    for probe in plan.probes.iter().filter(|probe| probe.role == ProbeRole::Write) {
+        let policy = if probe.member.is_some() { failover::PINNED } else { &probe.policy };
+        if !policies.contains(&policy) {
+            policies.push(policy);
+        }
+    }
+    policies
+}
+
+/// Every metric of a failover measurement.
+fn known_of_failover(plan: &FailoverPlan) -> Vec<Metric> {
+    let mut known = Vec::new();
+    let mut add = |policy: Option<&str>, figure| {
+        known.push(Metric { subject: Subject::Failover(policy.map(str::to_owned)), figure });
+    };
+    let policies = policies(plan);
+    let of_policies = || policies.iter().map(|policy| Some(*policy));
+    for metric in &failover::DURATIONS {
+        let bounds = metric.bounds.iter().flatten().map(|bound| (*bound, false));
+        let names: Vec<(&'static str, bool)> =
+            [(metric.name, metric.bounds.is_some())].into_iter().chain(bounds).collect();
+        let all = metric.of_all.then_some(None);
+        for policy in all.into_iter().chain(of_policies().filter(|_| metric.of_policies)) {
+            for (name, is_bounded) in &names {
+                for (_, statistic) in ORDERS {
+                    add(policy, Figure::Repeated(Repeated { name, is_bounded: *is_bounded, statistic }));
+                }
+            }
+        }
+    }
+    for (name, is_of_policies) in failover::COUNTS {
+        for policy in [None].into_iter().chain(of_policies().filter(|_| is_of_policies)) {
+            add(policy, Figure::Sum(name));
+        }
+    }
+    known
 }
 
 fn of_a_stream(name: &str) -> Result<Figure, String> {
@@ -333,8 +481,8 @@ fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a s
         .map(|(_, candidate)| candidate)
 }
 
-/// Every metric of a workload of these streams.
-pub(super) fn known(streams: &[StreamInfo]) -> Vec<Metric> {
+/// Every metric of a workload of these streams, and of a failover measurement.
+pub(super) fn known(streams: &[StreamInfo], plan: Option<&FailoverPlan>) -> Vec<Metric> {
     let mut known = Vec::new();
     for stream in streams {
         for op in &stream.ops {
@@ -361,6 +509,7 @@ pub(super) fn known(streams: &[StreamInfo]) -> Vec<Metric> {
     if streams.iter().any(|s| s.loop_kind == LoopKind::Open) {
         known.extend(times(&Subject::Generator, Time::Lag));
     }
+    known.extend(plan.into_iter().flat_map(known_of_failover));
     known
 }
 
@@ -383,6 +532,8 @@ impl fmt::Display for Metric {
             Subject::Stream(stream) => write!(f, "{stream}.")?,
             Subject::Total => f.write_str("total.")?,
             Subject::Generator => f.write_str("generator.")?,
+            Subject::Failover(Some(policy)) => write!(f, "{policy}.")?,
+            Subject::Failover(None) => {}
         }
         match &self.figure {
             Figure::Time(Time::AfterAck, statistic) => write!(f, "after_ack.{statistic}"),
@@ -394,6 +545,10 @@ impl fmt::Display for Metric {
             Figure::Count(count) => f.write_str(name_of(&COUNTS, count)),
             Figure::Watch(watch) => f.write_str(name_of(&WATCHES, watch)),
             Figure::Life(life) => f.write_str(name_of(&LIVES, life)),
+            Figure::Repeated(Repeated { name, statistic, .. }) => {
+                write!(f, "{name}.{}", name_of(&ORDERS, statistic))
+            }
+            Figure::Sum(name) => f.write_str(name),
         }
     }
 }

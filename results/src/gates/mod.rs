@@ -10,10 +10,14 @@
 //! | `<stream>.complete`, `.incomplete`, `.unknown_writes` | writes that reached every watcher, that did not, and that may have happened | `0` |
 //! | `<stream>.events`, `.lost`, `.merged`, `.duplicate`, … | watch events | `0` |
 //! | `generator.lag.<statistic>` | the load generator's own schedule lag | `1ms` |
+//! | `write_outage_any.median`, `rejoin_outage.max`, `ack_gap_any.min`, … | a duration over the repetitions of a failover measurement | `2s` |
+//! | `java.write_outage_client.median`, `pinned.reconnect_time.max` | the same of clients of one policy, or of the pinned ones | `2s` |
+//! | `lost_acked_writes`, `sessions_expired`, `java.connect_failures`, … | a count over the repetitions | `0` |
 //!
 //! A statistic is `min`, `mean`, `p50`, `p90`, `p95`, `p99`, `p99.9` (or `p999`), `p99.99` or `max`. Comparisons
 //! are `<`, `<=`, `>`, `>=`, `==` and `!=`. Durations are in ns, us (or µs), ms, s, m or h, rates in `/s`, with k
-//! and M for thousands and millions.
+//! and M for thousands and millions. What a failover measurement tells between two bounds is read at the one that is harder
+//! to pass: at the lower one with `>` and `>=`, and otherwise at the upper one.
 //!
 //! ```
 //! use quorumeter_results::Gate;
@@ -30,11 +34,13 @@ mod value;
 
 use std::fmt;
 
-use quorumeter_record::{GateOutcome, GateResult, GeneratorVerdict, IntervalLine, StreamInfo, Summary};
+use quorumeter_record::{
+    FailoverPlan, GateOutcome, GateResult, GeneratorVerdict, IntervalLine, StreamInfo, Summary,
+};
 
 use crate::agreement::Untimed;
 use metric::Metric;
-use reading::Reading;
+use reading::{Reading, Side};
 use value::Bound;
 
 /// Why what failed on a limited run is no failure of the server.
@@ -174,13 +180,14 @@ impl Gate {
         &self.text
     }
 
-    /// Checks that a workload of these streams has the metric, before anything connects.
+    /// Checks that a workload of these streams has the metric, before anything connects. Metrics of a failover exist with a
+    /// plan of one only.
     ///
     /// # Errors
     ///
     /// [`GateError::Absent`], which names the nearest metric that there is.
-    pub fn check_exists(&self, streams: &[StreamInfo]) -> Result<(), GateError> {
-        self.metric.check_exists(streams)
+    pub fn check_exists(&self, streams: &[StreamInfo], plan: Option<&FailoverPlan>) -> Result<(), GateError> {
+        self.metric.check_exists(streams, plan)
     }
 
     /// Checks that one interval can tell the metric, so that the gate can stop a run.
@@ -193,19 +200,26 @@ impl Gate {
     }
 
     /// Judges a run. Without data the outcome is inconclusive, and so is a failure on a run whose generator was
-    /// the limit.
+    /// the limit; of a failover each repetition was judged by its own lateness.
     pub fn evaluate(&self, summary: &Summary) -> GateResult {
-        let reading = reading::of_summary(&self.metric, self.bound, summary);
+        let side = self.comparison.harder();
+        let reading = reading::of_summary(&self.metric, self.bound, side, summary);
+        let of_failover = self.metric.is_of_failover();
         let (outcome, mut reason) = match (&reading, self.comparison.holds(&reading, self.bound.value)) {
             (Reading::Nothing(why), _) => (GateOutcome::Inconclusive, why.clone()),
             (_, Some(true)) => (GateOutcome::Passed, self.told(&reading)),
             (_, Some(false)) => (GateOutcome::Failed, self.told(&reading)),
             (_, None) => {
-                let more = "and how much more cannot be told, as ops were given up or shed";
+                let why =
+                    if of_failover { "it did not end within the limit" } else { "ops were given up or shed" };
+                let more = format!("and how much more cannot be told, as {why}");
                 (GateOutcome::Inconclusive, format!("{}, {more}", self.told(&reading)))
             }
         };
-        let limited = summary.generator.verdict == GeneratorVerdict::Limited;
+        if let Some(detail) = reading::detail(&self.metric, side, summary) {
+            reason.push_str(&format!(" ({detail})"));
+        }
+        let limited = !of_failover && summary.generator.verdict == GeneratorVerdict::Limited;
         let outcome = if limited && outcome == GateOutcome::Failed {
             reason.push_str(GENERATOR_WAS_THE_LIMIT);
             GateOutcome::Inconclusive
@@ -262,6 +276,14 @@ impl Comparison {
         SIGNS.iter().find_map(|(sign, comparison)| Some((*comparison, condition.strip_prefix(sign)?)))
     }
 
+    /// Which of two bounds makes it harder to hold.
+    fn harder(self) -> Side {
+        match self {
+            Comparison::Greater | Comparison::AtLeast => Side::Lower,
+            Comparison::Less | Comparison::AtMost | Comparison::Equal | Comparison::NotEqual => Side::Upper,
+        }
+    }
+
     /// Whether the comparison holds for all values from `low` to `high`, or for none of them; `None` where that depends.
     fn foregone(self, (low, high): (f64, f64), bound: f64) -> Option<bool> {
         let (all, none) = match self {
@@ -298,9 +320,9 @@ impl Comparison {
     }
 }
 
-/// Every metric that a gate on a workload of these streams may name.
-pub fn known_metrics(streams: &[StreamInfo]) -> Vec<String> {
-    metric::known(streams).iter().map(ToString::to_string).collect()
+/// Every metric that a gate on a workload of these streams, and on a failover measurement of this plan, may name.
+pub fn known_metrics(streams: &[StreamInfo], plan: Option<&FailoverPlan>) -> Vec<String> {
+    metric::known(streams, plan).iter().map(ToString::to_string).collect()
 }
 
 /// A gate of a record, which was checked when the run began. One that cannot be read is told and never passed.

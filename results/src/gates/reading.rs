@@ -1,11 +1,13 @@
 //! What a metric reads: of a whole run, and of one interval.
 
 use quorumeter_record::{
-    FanOutSummary, IntervalLine, OpLine, OpSummary, Quantiles, Summary, WatchLine, WatchSummary, stage,
+    Durations, FanOutSummary, IntervalLine, OpLine, OpSummary, Quantiles, Summary, WatchLine, WatchSummary,
+    stage,
 };
 
-use super::metric::{Count, Figure, Life, Metric, Rank, Subject, Time, Watch};
+use super::metric::{Count, Figure, Life, Metric, Order, Rank, Repeated, Subject, Time, Watch};
 use super::value::Bound;
+use crate::figures::{self, duration, percent};
 
 /// What was measured, in the unit of the bound.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,13 +81,20 @@ impl Subject {
             // Stages of its sessions' lives are parts of its ops.
             Subject::Stream(s) => s == stream && !stage::is_of_sessions(op),
             Subject::Total => !stage::is_observed(op),
-            Subject::Generator => false,
+            Subject::Generator | Subject::Failover(_) => false,
         }
     }
 }
 
+/// Which bound of what lies between two: the one that makes a requirement harder to meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Lower,
+    Upper,
+}
+
 /// The metric over a whole run.
-pub(super) fn of_summary(metric: &Metric, bound: Bound, summary: &Summary) -> Reading {
+pub(super) fn of_summary(metric: &Metric, bound: Bound, side: Side, summary: &Summary) -> Reading {
     let ops = || {
         let named = summary.ops.iter().filter_map(|(key, op)| Some((key.split_once('.')?, op)));
         named.filter(|((stream, op), _)| metric.subject.has(stream, op)).map(|(_, op)| op)
@@ -138,7 +147,86 @@ pub(super) fn of_summary(metric: &Metric, bound: Bound, summary: &Summary) -> Re
             Subject::Stream(stream) => lives(summary, stream, count),
             _ => absent(),
         },
+        Figure::Repeated(repeated) => match durations(metric, repeated, side, summary) {
+            Some(durations) => read_repeated(durations, repeated.statistic),
+            None => not_repeated(summary),
+        },
+        Figure::Sum(name) => {
+            let failover = summary.failover.as_ref();
+            let counts = failover.and_then(|failover| match &metric.subject {
+                Subject::Failover(Some(policy)) => failover.policies.get(policy)?.counts.get(name),
+                _ => failover.counts.get(name),
+            });
+            counts.map_or_else(|| not_repeated(summary), |counts| Reading::Exact(counts.total as f64))
+        }
     }
+}
+
+/// What is to be known beside a reading: the bound that was read, and what the repetitions tell of a median.
+pub(super) fn detail(metric: &Metric, side: Side, summary: &Summary) -> Option<String> {
+    let Figure::Repeated(repeated) = metric.figure else { return None };
+    let durations = durations(metric, repeated, side, summary)?;
+    let mut details = Vec::new();
+    if repeated.is_bounded {
+        details.push(if side == Side::Upper { "its upper bound" } else { "its lower bound" }.to_owned());
+    }
+    if repeated.statistic == Order::Median {
+        details.push(match (durations.median_ci, durations.median_ci_coverage) {
+            (Some((low, Some(high))), Some(coverage)) => format!(
+                "{} interval {} to {}",
+                percent(coverage),
+                duration(low as i64),
+                duration(high as i64)
+            ),
+            (Some((low, None)), Some(coverage)) => {
+                format!("{} interval from {} on", percent(coverage), duration(low as i64))
+            }
+            _ => "too few for an interval".to_owned(),
+        });
+    }
+    details.push(format!("of {}", figures::counted(durations.n.into(), "repetition")));
+    Some(details.join(", "))
+}
+
+fn durations<'a>(
+    metric: &Metric,
+    repeated: Repeated,
+    side: Side,
+    summary: &'a Summary,
+) -> Option<&'a Durations> {
+    let failover = summary.failover.as_ref()?;
+    let durations = match &metric.subject {
+        Subject::Failover(Some(policy)) => &failover.policies.get(policy)?.durations,
+        _ => &failover.durations,
+    };
+    let bound = match (repeated.is_bounded, side) {
+        (false, _) => "",
+        (true, Side::Lower) => "_lower",
+        (true, Side::Upper) => "_upper",
+    };
+    durations.get(&format!("{}{bound}_ns", repeated.name)).filter(|durations| durations.n > 0)
+}
+
+fn not_repeated(summary: &Summary) -> Reading {
+    Reading::Nothing(match &summary.failover {
+        None => "the run measured no failover".to_owned(),
+        Some(failover) if failover.valid == 0 => "no repetition counts".to_owned(),
+        Some(_) => "no repetition that counts tells it".to_owned(),
+    })
+}
+
+/// A statistic of values of which some are limits that are exceeded: where it falls among those, it is as great as it would
+/// be if they were the values, or greater.
+fn read_repeated(durations: &Durations, statistic: Order) -> Reading {
+    let mut sorted = durations.values.clone();
+    sorted.sort_unstable();
+    let (first, last) = (sorted[0], sorted[sorted.len() - 1]);
+    let (exact, least) = match statistic {
+        Order::Min => (durations.min, first),
+        Order::Median => (durations.median, sorted[(sorted.len() - 1) / 2]),
+        Order::Max => (durations.max, last),
+    };
+    exact.map_or(Reading::AtLeast(least as f64), |ns| Reading::Exact(ns as f64))
 }
 
 /// The metric in one interval, once for each phase that the interval has ops of.
@@ -208,6 +296,7 @@ pub(super) fn of_interval(metric: &Metric, bound: Bound, lines: &[IntervalLine])
                 _ => None,
             })
             .collect(),
+        Figure::Repeated(_) | Figure::Sum(_) => Vec::new(),
     }
 }
 

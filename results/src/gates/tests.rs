@@ -117,7 +117,7 @@ fn what_cannot_fail_or_cannot_hold_is_refused() {
 
 #[test]
 fn a_metric_must_exist_for_the_workload() {
-    let check = |text: &str| Gate::parse(text).unwrap().check_exists(&streams());
+    let check = |text: &str| Gate::parse(text).unwrap().check_exists(&streams(), None);
     for text in [
         "app.read.response.p99 < 1ms",
         "app.write.rate > 1/s",
@@ -153,7 +153,7 @@ fn a_closed_loop_has_no_lag() {
     let mut closed = streams();
     closed[0].loop_kind = LoopKind::Closed;
     let gate = Gate::parse("generator.lag.p99 < 1ms").unwrap();
-    let error = gate.check_exists(&closed).unwrap_err().to_string();
+    let error = gate.check_exists(&closed, None).unwrap_err().to_string();
     assert!(error.contains("there is no schedule to lag behind"), "{error}");
 }
 
@@ -161,7 +161,7 @@ fn a_closed_loop_has_no_lag() {
 fn known_metrics_can_all_be_parsed() {
     let mut streams = streams();
     streams[0].ops.push(op_info("multi(10)", "linearizable"));
-    let known = known_metrics(&streams);
+    let known = known_metrics(&streams, None);
     for metric in &known {
         assert_eq!(&Metric::parse(metric).unwrap().to_string(), metric);
     }

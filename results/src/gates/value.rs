@@ -34,12 +34,14 @@ impl Bound {
     /// Parses a value for `metric`.
     pub(super) fn parse(text: &str, metric: &Metric) -> Result<Bound, GateError> {
         let expected = match metric.figure {
-            Figure::Time(..) => "is a duration: a number with ns, us, ms, s, m or h, such as 10ms",
+            Figure::Time(..) | Figure::Repeated(_) => {
+                "is a duration: a number with ns, us, ms, s, m or h, such as 10ms"
+            }
             Figure::Count(Count::Rate) => "is a rate: a number with /s, k/s or M/s, such as 10k/s",
             Figure::Count(_) => {
                 "is a count: a whole number such as 0, or a percentage of the ops such as 0.1%"
             }
-            Figure::Watch(_) | Figure::Life(_) => "is a count: a whole number such as 0",
+            Figure::Watch(_) | Figure::Life(_) | Figure::Sum(_) => "is a count: a whole number such as 0",
         };
         let error = |expected: &str| GateError::Value {
             metric: metric.to_string(),
@@ -50,7 +52,7 @@ impl Bound {
         let (number, unit) = (&text[..end], text[end..].trim());
         let is_share = unit == "%" && matches!(metric.figure, Figure::Count(c) if c != Count::Rate);
         let units: &[(&str, i32, f64)] = match metric.figure {
-            Figure::Time(..) => &DURATIONS,
+            Figure::Time(..) | Figure::Repeated(_) => &DURATIONS,
             Figure::Count(Count::Rate) => &RATES,
             _ if is_share => &SHARES,
             _ => &COUNTS,
@@ -63,10 +65,10 @@ impl Bound {
         }
         let whole = match metric.figure {
             // Nanoseconds are whole; 1.5 µs is, 1.5 ns is not.
-            Figure::Time(..) => return Ok(Bound { value: value.round(), is_share }),
+            Figure::Time(..) | Figure::Repeated(_) => return Ok(Bound { value: value.round(), is_share }),
             Figure::Count(Count::Rate) => false,
             Figure::Count(_) => !is_share,
-            Figure::Watch(_) | Figure::Life(_) => true,
+            Figure::Watch(_) | Figure::Life(_) | Figure::Sum(_) => true,
         };
         if whole && value.fract() != 0.0 { Err(error(expected)) } else { Ok(Bound { value, is_share }) }
     }
@@ -80,7 +82,7 @@ impl Bound {
     /// A measured value as people read it.
     pub(super) fn show(self, value: f64, metric: &Metric) -> String {
         match metric.figure {
-            Figure::Time(..) => figures::duration(value as i64),
+            Figure::Time(..) | Figure::Repeated(_) => figures::duration(value as i64),
             Figure::Count(Count::Rate) => figures::rate(value),
             _ if self.is_share => figures::percent(value),
             _ => figures::count(value as u64),
