@@ -25,7 +25,7 @@ pub const PERIOD_MIN: Duration = Duration::from_millis(20);
 /// The longest one.
 pub const PERIOD_MAX: Duration = Duration::from_secs(1);
 
-/// How long a member may take to answer before its line is written without an answer, at most and in periods.
+/// How long a member may take to answer before there is a line without its answer: at most, and in periods.
 const PATIENCE_MAX: Duration = Duration::from_millis(900);
 const PATIENCE_PERIODS: u32 = 10;
 
@@ -109,8 +109,8 @@ impl Poller {
     }
 
     /// Polls every member once more now, with `mntr`; a poll that goes on already is waited for first. Its lines, in
-    /// the order of the members, go to the poller's callback as well, also when the future is dropped. It takes no
-    /// longer than two polls without an answer do, 1.8 s at most.
+    /// the order of the members, go to the poller's callback as well, also when the future is dropped. Each member has
+    /// 900 ms to answer, whatever the period: the whole takes 1.8 s at most.
     pub fn poll_now(&self) -> impl Future<Output = Vec<MemberLine>> + use<> {
         let asked: Vec<_> = self
             .requests
@@ -172,12 +172,13 @@ async fn poll_member<P, F>(
         let now = Instant::now();
         // On the grid that the period draws; what a slow answer has covered is not made up for.
         let begun = if waiting.is_empty() && now < due + period { due } else { now };
+        let patience = if waiting.is_empty() { period * PATIENCE_PERIODS } else { PATIENCE_MAX };
         let is_full = !waiting.is_empty() || begun >= next_full;
         if is_full {
             next_full = begun + FULL_PERIOD;
         }
         last = Some(begun);
-        let line = polls.poll(period, is_full).await;
+        let line = polls.poll(period, patience.min(PATIENCE_MAX), is_full).await;
         for reply in waiting.drain(..) {
             // Whoever asked may have gone.
             let _ = reply.send(line.clone());
@@ -200,9 +201,14 @@ struct Polls<P> {
 
 impl<P: FnMut(&Member) -> Option<ProcessUse>> Polls<P> {
     /// One poll: one line.
-    async fn poll(&mut self, period: Duration, is_full: bool) -> MemberLine {
-        let patience = self.ask(period, is_full);
-        let srvr = self.srvr.answer_by(Instant::now() + patience).await;
+    async fn poll(&mut self, period: Duration, patience: Duration, is_full: bool) -> MemberLine {
+        // A member that owes an answer is asked nothing else.
+        let owes = self.srvr.is_open();
+        if !owes {
+            self.ask(patience, is_full);
+        }
+        let wait = if owes { period } else { patience };
+        let srvr = self.srvr.answer_by(Instant::now() + wait).await;
         // The others had as long. Those that are overdue are not waited for.
         let zabstate = self.zabstate.answer_in_time().await;
         let mntr = self.mntr.answer_in_time().await;
@@ -234,13 +240,8 @@ impl<P: FnMut(&Member) -> Option<ProcessUse>> Polls<P> {
         line
     }
 
-    /// Asks what is not asked already, and says how long `srvr` is to be waited for.
-    fn ask(&mut self, period: Duration, is_full: bool) -> Duration {
-        // A member that owes an answer is asked nothing else.
-        if self.srvr.is_open() {
-            return period;
-        }
-        let patience = (period * PATIENCE_PERIODS).min(PATIENCE_MAX);
+    /// Asks what is not asked already.
+    fn ask(&mut self, patience: Duration, is_full: bool) {
         let word = |word| {
             let member = self.polled.member.clone();
             async move { admin::four_letter_word(&member, word, OPEN_LIMIT).await }
@@ -253,6 +254,5 @@ impl<P: FnMut(&Member) -> Option<ProcessUse>> Polls<P> {
         if is_full && !self.mntr_is_refused {
             self.mntr.ask(self.clock, patience, word("mntr"));
         }
-        patience
     }
 }
