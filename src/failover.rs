@@ -148,7 +148,8 @@ fn try_run(args: &Args) -> Result<u8, u8> {
     let mut failed = None;
     for (fault, victim) in faults {
         let settings = settings(args, fault, victim);
-        let out = args.out.as_ref().map(|out| if several { out.join(folder(fault, victim)) } else { out.clone() });
+        let out =
+            args.out.as_ref().map(|out| if several { out.join(folder(fault, victim)) } else { out.clone() });
         let options = FailoverOptions {
             settings,
             workload: workload.clone(),

@@ -195,8 +195,26 @@ fn a_leader_that_dies_is_missed_and_nothing_is_lost() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("run");
     let output = Command::new(QUORUMETER)
-        .args(["failover", "--ensemble", "zookeeper:3", "--server", "tickTime=500", "--server", "syncLimit=4"])
-        .args(["--repetitions", "2", "--baseline", "4s", "--settle", "0s", "--json", "--inconclusive", "warn"])
+        .args([
+            "failover",
+            "--ensemble",
+            "zookeeper:3",
+            "--server",
+            "tickTime=500",
+            "--server",
+            "syncLimit=4",
+        ])
+        .args([
+            "--repetitions",
+            "2",
+            "--baseline",
+            "4s",
+            "--settle",
+            "0s",
+            "--json",
+            "--inconclusive",
+            "warn",
+        ])
         .args(["--require", "lost_acked_writes == 0", "--out"])
         .arg(&out)
         .current_dir(dir.path())

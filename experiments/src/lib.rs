@@ -26,8 +26,8 @@ mod secrets;
 pub mod signals;
 
 pub use calibrate::{CalibrateError, CalibrateOptions, calibrate};
-pub use failover::{FailoverOptions, failover};
 pub use ensembles::{EnsembleKind, EnsembleSpec};
+pub use failover::{FailoverOptions, failover};
 pub use observe::{Numbers, Observer};
 pub use run::{Failure, Finished, RunError, RunOptions, TargetSpec, run};
 pub use signals::Signals;

@@ -20,6 +20,7 @@ use quorumeter_targets::socket::raise_open_files_limit;
 use quorumeter_targets::{Clock, TargetUrl};
 use tokio::runtime::{Builder, LocalOptions};
 
+pub(crate) use self::control::Probes;
 use self::control::{Brake, Control};
 pub use self::error::RunError;
 use crate::calibration;

@@ -103,8 +103,10 @@ fn bounds_enclose_what_is_known() {
         ],
         |number, lengths, _, value| {
             let length = lengths[0];
-            let (lower, upper) =
-                (value("write_outage_any_lower_ns").unwrap_or(0), value("write_outage_any_upper_ns").unwrap());
+            let (lower, upper) = (
+                value("write_outage_any_lower_ns").unwrap_or(0),
+                value("write_outage_any_upper_ns").unwrap(),
+            );
             assert!(lower <= length && length <= upper, "{number}: {lower} {length} {upper}");
             let gap = value("ack_gap_any_ns").unwrap();
             // Between two probes' slots, or two attempts to connect, or a little later on a busy machine.
@@ -119,7 +121,10 @@ fn kinds_of_outages_are_told_apart() {
     check(
         &[
             &[hole(&[0], How::Refuse, 800 * MS)],
-            &[hole(BOTH, How::Refuse, 400 * MS), Hole { after: 20 * MS, ..hole(BOTH, How::Refuse, 300 * MS) }],
+            &[
+                hole(BOTH, How::Refuse, 400 * MS),
+                Hole { after: 20 * MS, ..hole(BOTH, How::Refuse, 300 * MS) },
+            ],
             &[hole(BOTH, How::HangReads, 600 * MS)],
         ],
         |number, lengths, whole, value| {

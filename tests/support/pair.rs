@@ -59,10 +59,13 @@ impl Pair {
         let follower = Arc::new(Relay::new(server.address(), Mode::Follower));
         let relays = [leader, follower];
         let dir = tempfile::tempdir().expect("there is a folder for temporary files");
-        let mut threads: Vec<JoinHandle<()>> = relays.iter().map(|relay| {
-            let relay = Arc::clone(relay);
-            thread::spawn(move || relay.listen())
-        }).collect();
+        let mut threads: Vec<JoinHandle<()>> = relays
+            .iter()
+            .map(|relay| {
+                let relay = Arc::clone(relay);
+                thread::spawn(move || relay.listen())
+            })
+            .collect();
         let made = Arc::new(Mutex::new(Made::new()));
         let (asked, cleared) = (dir.path().join("asked"), dir.path().join("cleared"));
         let series: Vec<Vec<Hole>> = series.iter().map(|holes| holes.to_vec()).collect();
@@ -107,13 +110,7 @@ impl Drop for Pair {
 }
 
 /// Waits for the command, makes the holes, and waits for the other command. Returns whether there may be more.
-fn follow(
-    relays: &[Arc<Relay>; 2],
-    asked: &Path,
-    cleared: &Path,
-    holes: &[Hole],
-    log: &Mutex<Made>,
-) -> bool {
+fn follow(relays: &[Arc<Relay>; 2], asked: &Path, cleared: &Path, holes: &[Hole], log: &Mutex<Made>) -> bool {
     let wait_for = |path: &Path| {
         while std::fs::remove_file(path).is_err() {
             if relays[0].state().is_over {

@@ -17,13 +17,13 @@ use quorumeter_ensemble::faults::{FaultError, Injector, Means, Role, roles};
 use quorumeter_exporters::Poller;
 use quorumeter_loadgen::Engine;
 use quorumeter_record::{
-    Event, EventKind, FailoverPlan, FaultStage, HistoryRow, MemberLine, RecordWriter,
+    Event, EventKind, FailoverPlan, FaultStage, HistoryRow, Manifest, MemberLine, RecordWriter,
 };
 use quorumeter_results::failover::{recovered_ns, rejoined_ns};
 use quorumeter_targets::Clock;
 use quorumeter_targets::session::Member;
 use rand_xoshiro::Xoshiro256PlusPlus;
-use rand_xoshiro::rand_core::{RngCore, SeedableRng};
+use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout};
@@ -45,6 +45,8 @@ const QUIET_POLLS: Duration = Duration::from_secs(1);
 const PROOF_LIMIT: Duration = Duration::from_secs(15);
 /// How long the load goes on after the member is back: the windows that tell whether it is as before.
 const AFTER_REJOIN: Duration = Duration::from_millis(6_500);
+/// How late an op of a probe may be answered to count as served while it goes, nanoseconds. The judgement is the record's.
+const THRESHOLD_NS: u64 = 100_000_000;
 /// How long members may take to tell their roles.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 /// How old what a member told may be to count, nanoseconds.
@@ -59,6 +61,7 @@ pub(crate) struct Scene<'e> {
     pub(crate) clock: Clock,
     pub(crate) record: Arc<Mutex<RecordWriter>>,
     pub(crate) members: Vec<Member>,
+    pub(crate) manifest: Manifest,
     pub(crate) probes: Probes,
     pub(crate) latest: Latest,
     /// What the user should be told now.
@@ -204,7 +207,8 @@ impl Repetition<'_, '_> {
         self.notice(format!("baseline of {} s", settings.baseline.as_secs_f64()));
         self.scene.stop.sleep(settings.baseline.saturating_sub(POLLED_BEFORE) + phase).await;
         self.scene.poller.set_period(settings.poll_period);
-        self.scene.poller.poll_now();
+        // Its lines go to the record, whether they are waited for or not.
+        drop(self.scene.poller.poll_now());
         self.scene.stop.sleep(POLLED_BEFORE).await;
         if self.scene.stop.is_asked() {
             return Ok(());
@@ -224,7 +228,7 @@ impl Repetition<'_, '_> {
             return Ok(());
         }
         self.wait_for_rejoin().await;
-        self.scene.poller.poll_now();
+        self.scene.poller.poll_now().await;
         self.audit().await;
         self.tell(FaultStage::Over, &[], String::new());
         if recovered.is_none() && injected.is_ok() {
@@ -268,7 +272,7 @@ impl Repetition<'_, '_> {
             injector.confirm_victim(tell)
         })
         .await?;
-        self.scene.poller.poll_now();
+        drop(self.scene.poller.poll_now());
         Ok(())
     }
 
@@ -279,11 +283,13 @@ impl Repetition<'_, '_> {
         let settings = &self.conductor.settings;
         let clear_after_ns = settings.clear_after.as_nanos() as u64;
         let limit_ns = t0_ns + settings.limit.as_nanos() as u64;
-        let mut told = false;
+        let (mut recovered, mut told) = (None, false);
         loop {
-            self.take_history();
+            let has_news = self.take_history();
             let victims: Vec<u32> = self.victims.iter().map(|v| *v as u32).collect();
-            let recovered = recovered_ns(&self.conductor.plan, &self.rows, &victims, t0_ns);
+            if has_news {
+                recovered = recovered_ns(&self.scene.manifest, THRESHOLD_NS, &self.rows, &victims, t0_ns);
+            }
             let now_ns = self.scene.clock.now_ns();
             if let Some(t6_ns) = recovered {
                 if !told {
@@ -322,9 +328,11 @@ impl Repetition<'_, '_> {
         let Some(t8_ns) = self.clear_asked_ns else { return };
         let limit_ns = t8_ns + self.conductor.settings.limit.as_nanos() as u64;
         let victims: Vec<u32> = self.victims.iter().map(|v| *v as u32).collect();
+        let mut rejoined = None;
         loop {
-            self.take_history();
-            let rejoined = rejoined_ns(&self.conductor.plan, &self.rows, &victims, t8_ns);
+            if self.take_history() {
+                rejoined = rejoined_ns(&self.scene.manifest, THRESHOLD_NS, &self.rows, &victims, t8_ns);
+            }
             if let Some(t9_ns) = rejoined {
                 self.tell(FaultStage::Rejoined, &[], String::new());
                 self.notice(format!("rejoined after {:.2} s", t9_ns.saturating_sub(t8_ns) as f64 / 1e9));
@@ -399,12 +407,13 @@ impl Repetition<'_, '_> {
 
     /// Resets connections of the load; returns how many, once all workers have done it.
     async fn reset(&self, member: Option<usize>) -> Result<u32, String> {
+        let before = self.scene.engine.resets().connections;
         self.scene.engine.reset_connections(member);
         let begun = Instant::now();
         loop {
             let resets = self.scene.engine.resets();
-            if resets.is_done() {
-                return Ok(resets.connections);
+            if resets.are_done() {
+                return Ok((resets.connections - before) as u32);
             }
             if begun.elapsed() > RESET_LIMIT {
                 return Err("the load did not reset its connections in time".to_owned());
@@ -428,8 +437,11 @@ impl Repetition<'_, '_> {
         self.tell_at(t_ns, stage, &victims, detail);
     }
 
-    fn take_history(&mut self) {
+    /// Takes what the probes have seen since; returns whether there is anything.
+    fn take_history(&mut self) -> bool {
+        let before = self.rows.len();
         self.rows.extend(self.scene.probes.history.try_iter().flatten());
+        self.rows.len() > before
     }
 
     fn tell(&self, stage: FaultStage, victims: &[usize], detail: String) {

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use indexmap::IndexMap;
 use quorumeter_ensemble::faults::{FaultKind, Victim};
+use quorumeter_loadgen::keys::Keys;
 use quorumeter_loadgen::plan::file::{
     Cycle, LifeTable, Members, PolicyName, StreamTable, WatchKind, WatchOn, WatchTable,
 };
-use quorumeter_loadgen::keys::Keys;
 use quorumeter_loadgen::plan::units::{Dur, Rate};
 use quorumeter_loadgen::plan::{PlanError, Workload, WorkloadFile};
 use quorumeter_loadgen::schedule::{Arrival, Profile};
@@ -172,7 +171,9 @@ fn check_workload(workload: &WorkloadFile) -> Result<(), SettingsError> {
     for stream in &workload.stream {
         let name = &stream.name;
         if name.starts_with(PREFIX) {
-            return refuse(format!("stream {name:?}: names that begin with {PREFIX:?} are for the probes; rename it"));
+            return refuse(format!(
+                "stream {name:?}: names that begin with {PREFIX:?} are for the probes; rename it"
+            ));
         }
         if stream.watch.is_some() {
             return refuse(format!(
@@ -181,7 +182,9 @@ fn check_workload(workload: &WorkloadFile) -> Result<(), SettingsError> {
         }
     }
     if workload.client.read_only {
-        return refuse("client.read_only is set: probes write, and a read-only member takes no writes".to_owned());
+        return refuse(
+            "client.read_only is set: probes write, and a read-only member takes no writes".to_owned(),
+        );
     }
     Ok(())
 }
@@ -242,7 +245,7 @@ fn probe(
     stream.rate = Some(rate(f64::from(sessions) / settings.probe_period.as_secs_f64()));
     stream.arrival = Some(Arrival::Constant);
     stream.backlog = Some(dur(2 * settings.limit + SPARE));
-    stream.mix = IndexMap::from([(op.to_owned(), 1.0)]);
+    stream.mix.insert(op.to_owned(), 1.0);
     stream.keys = Some(Keys::Own);
     stream.nodes = Some([first, sessions]);
     stream

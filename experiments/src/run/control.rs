@@ -11,7 +11,9 @@ use std::time::Duration;
 use quorumeter_ensemble::launch::{LaunchError, Launched, STOP_GRACE};
 use quorumeter_loadgen::Engine;
 use quorumeter_loadgen::plan::Workload;
-use quorumeter_record::{Event, EventKind, HistoryRow, IntervalLine, Manifest, Phase, RecordWriter, StopReason};
+use quorumeter_record::{
+    Event, EventKind, HistoryRow, IntervalLine, Manifest, Phase, RecordWriter, StopReason,
+};
 use quorumeter_results::Gate;
 use quorumeter_targets::Clock;
 use quorumeter_targets::session::Member;
@@ -79,11 +81,11 @@ pub(super) struct Held {
 }
 
 /// What the probes' ops, and whoever looks after them, need to be found.
-pub(super) struct Probes {
+pub(crate) struct Probes {
     /// What the probes saw, as it is recorded.
-    pub(super) history: Receiver<Vec<HistoryRow>>,
-    pub(super) dial: DialSettings,
-    pub(super) layout: Layout,
+    pub(crate) history: Receiver<Vec<HistoryRow>>,
+    pub(crate) dial: DialSettings,
+    pub(crate) layout: Layout,
 }
 
 impl Held {

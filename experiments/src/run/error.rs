@@ -2,12 +2,12 @@
 
 use std::io;
 
+use crate::failover::SettingsError;
 use quorumeter_ensemble::faults::NoVictim;
 use quorumeter_ensemble::launch::LaunchError;
 use quorumeter_loadgen::EngineError;
 use quorumeter_record::{ReadError, WriteError};
 use quorumeter_results::GateError;
-use crate::failover::SettingsError;
 use quorumeter_targets::TlsError;
 use quorumeter_targets::session::ConnectError;
 use quorumeter_targets::zookeeper::RootError;

@@ -14,8 +14,8 @@ use tokio::time::sleep;
 
 use super::RunError;
 use super::control::{Control, Held, LOOK};
-use crate::failover::conduct::{Conductor, Ended, Scene, Stop};
 use crate::failover;
+use crate::failover::conduct::{Conductor, Ended, Scene, Stop};
 use crate::members::{self, Latest};
 use crate::observe::Numbers;
 use crate::secrets;
@@ -54,6 +54,7 @@ impl Control<'_> {
             clock: self.clock,
             record: Arc::clone(&self.record),
             members: held.members.clone(),
+            manifest: self.manifest.clone(),
             probes,
             latest,
             notices: &notices,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use quorumeter_loadgen::plan::Stream;
 use quorumeter_loadgen::{Engine, Told, WatchFailure, values};
-use quorumeter_record::{Phase, TargetInfo};
+use quorumeter_record::{EventKind, Phase, TargetInfo};
 use quorumeter_targets::session::Timeouts;
 use quorumeter_targets::zookeeper::driver::resolve;
 use quorumeter_targets::zookeeper::root::root_path;
@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep};
 use super::control::{Control, Held, LOOK, Probes, keep_control};
 use super::{ENSEMBLE_DIR, RunError, TargetSpec};
 use crate::ensembles;
+use crate::failover::conduct::roles_now;
 use crate::precheck;
 use crate::secrets;
 
@@ -56,7 +57,8 @@ impl Control<'_> {
             dataset: self.workload.dataset,
             streams: self.workload.streams.iter().map(|s| s.name.clone()).collect(),
         };
-        let driver = ZooKeeper::new(held.members.clone(), settings.clone(), layout.clone(), Arc::clone(&values));
+        let driver =
+            ZooKeeper::new(held.members.clone(), settings.clone(), layout.clone(), Arc::clone(&values));
         let (live_in, live_out) = channel();
         held.live = Some(live_out);
         // Only who breaks the members looks at single ops.
@@ -86,6 +88,7 @@ impl Control<'_> {
         if let Some((stream, cause)) = precheck::missing_watch(&self.workload, members) {
             return Err(self.no_such_watch(stream, cause));
         }
+        self.look_for_victims(held).await?;
         held.stop_keeper().await;
         let root = held.root.insert(Root::new(&url.chroot, &self.manifest.run_id));
         root.claim(&mut *client.lock().await).await?;
@@ -93,6 +96,18 @@ impl Control<'_> {
         self.prefill(held, &layout, &client, &values).await?;
         self.keep(held, &client);
         self.arm(held).await
+    }
+
+    /// Whether there is anybody to do the fault to; tells what the user should know of it.
+    async fn look_for_victims(&mut self, held: &Held) -> Result<(), RunError> {
+        let Some(faults) = &self.faults else { return Ok(()) };
+        let (fault, victim) = (faults.settings.fault, faults.settings.victim);
+        let roles = roles_now(&held.members).await.map_err(io::Error::other)?;
+        for text in fault.needs(victim, &roles)? {
+            self.observer.notice(&text);
+            self.event(EventKind::Warning { text });
+        }
+        Ok(())
     }
 
     /// Keeps the control's session alive, and the run's lock once it is there.
