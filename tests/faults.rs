@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use quorumeter_ensemble::faults::{FaultError, FaultKind, Injector, Means, Role, Victim};
-use quorumeter_ensemble::launch::Launched;
 use quorumeter_ensemble::launch::child::{State, Wrapper};
 use quorumeter_ensemble::launch::zookeeper::{Options, start};
+use quorumeter_ensemble::launch::{self, Kind, Launched, own};
 use quorumeter_record::FaultStage;
 use quorumeter_targets::session::Member;
 use quorumeter_zk::four_letter::Mode;
@@ -37,11 +37,8 @@ fn zookeeper(dir: &tempfile::TempDir) -> Arc<Launched> {
 }
 
 fn members(launched: &Launched) -> Vec<Member> {
-    let member = |own: &quorumeter_ensemble::launch::Member| Member {
-        name: own.address.to_string(),
-        address: own.address,
-        tls: None,
-    };
+    let member =
+        |own: &launch::Member| Member { name: own.address.to_string(), address: own.address, tls: None };
     launched.members.iter().map(member).collect()
 }
 
@@ -63,8 +60,7 @@ fn choose(fault: &Injector, victim: Victim) -> Vec<usize> {
 }
 
 /// The fault from its beginning to the confirmation of its victim.
-fn broken(kind: FaultKind, victim: Victim, launched: &Arc<Launched>, told: &mut Told) -> Injector {
-    let mut fault = injector(kind, victim, launched);
+fn broken(mut fault: Injector, victim: Victim, told: &mut Told) -> Injector {
     let victims = choose(&fault, victim);
     let mut asked = Instant::now();
     let mut tell = |stage, victims: &[usize], detail: &str| {
@@ -125,7 +121,7 @@ fn a_leader_is_killed_stopped_and_paused_and_comes_back() {
         [(FaultKind::Kill, State::Gone), (FaultKind::Stop, State::Gone), (FaultKind::Pause, State::Stopped)]
     {
         let mut told = Told::new();
-        let fault = broken(kind, Victim::Leader, &launched, &mut told);
+        let fault = broken(injector(kind, Victim::Leader, &launched), Victim::Leader, &mut told);
         let leader = told[0].1[0];
         assert_eq!(launched.state(id(leader)).unwrap(), state);
         launched.check().unwrap();
@@ -138,6 +134,28 @@ fn a_leader_is_killed_stopped_and_paused_and_comes_back() {
         assert!(told[5].2.ends_with("serves as follower"), "the new leader stays one: {told:?}");
         assert_eq!(launched.state(id(leader)).unwrap(), State::Running);
     }
+
+    // The same from outside: a process that hangs shows in its silence alone.
+    let signal = |signal: &str| {
+        let of = |own: &launch::Member| {
+            format!("{}) kill -{signal} {};; ", own.address, launched.pid(own.id).unwrap())
+        };
+        format!(
+            "case $QUORUMETER_VICTIM in {}*) exit 9;; esac",
+            launched.members.iter().map(of).collect::<String>()
+        )
+    };
+    let means = Means::Commands { fault: signal("STOP"), clear: Some(signal("CONT")), timeout: LIMIT };
+    let fault = Injector::new(FaultKind::Pause, Victim::Leader, members(&launched), means).unwrap();
+    let mut told = Told::new();
+    let fault = broken(fault, Victim::Leader, &mut told);
+    let leader = told[0].1[0];
+    assert_eq!(launched.state(id(leader)).unwrap(), State::Stopped);
+    wait_for_another_leader(&fault, leader);
+    cleared(fault, &mut told);
+    show(FaultKind::Pause, &told);
+    assert!(told[2].2.contains("takes connections and has not answered for 300 ms"), "{told:?}");
+    assert_eq!(launched.state(id(leader)).unwrap(), State::Running);
 }
 
 #[test]
@@ -159,7 +177,8 @@ fn faults_of_several_steps_leave_a_whole_ensemble_and_lost_data_is_seen() {
         (FaultKind::RestartAll, vec![VictimConfirmed, Cleared]),
     ] {
         let mut told = Told::new();
-        let fault = broken(kind, kind.default_victim(), &launched, &mut told);
+        let fault =
+            broken(injector(kind, kind.default_victim(), &launched), kind.default_victim(), &mut told);
         launched.check().unwrap();
         cleared(fault, &mut told);
         show(kind, &told);
@@ -170,9 +189,36 @@ fn faults_of_several_steps_leave_a_whole_ensemble_and_lost_data_is_seen() {
     }
 
     let mut told = Told::new();
-    let mut fault = broken(FaultKind::Kill, Victim::Follower, &launched, &mut told);
+    let mut fault =
+        broken(injector(FaultKind::Kill, Victim::Follower, &launched), Victim::Follower, &mut told);
     let home = &launched.members[told[0].1[0]].dir;
     std::fs::remove_dir_all(home.join("data/version-2")).unwrap();
     let error = fault.clear(&mut |_, _, _| {}).unwrap_err();
     assert!(matches!(error, FaultError::DataGone { .. }), "{error}");
+}
+
+/// What is in the memory of such a member is gone then; its addresses stay.
+#[test]
+fn an_embedded_member_comes_back_where_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let launched =
+        Arc::new(own::start(Kind::Embedded, 1, dir.path(), &BTreeMap::new(), QUORUMETER.as_ref()).unwrap());
+    let admin = launched.members[0].admin.unwrap();
+    let pid = launched.pid(1).unwrap();
+    for kind in [FaultKind::Kill, FaultKind::Pause, FaultKind::Restart] {
+        let mut told = Told::new();
+        let mut fault = injector(kind, Victim::Leader, &launched);
+        let mut tell = |stage, victims: &[usize], detail: &str| {
+            told.push((stage, victims.to_vec(), detail.to_owned(), Duration::ZERO));
+        };
+        fault.prepare(&[0], &mut tell).unwrap();
+        fault.inject(&mut tell).unwrap();
+        fault.prove_active(LIMIT, &mut tell).unwrap();
+        fault.confirm_victim(&mut tell).unwrap();
+        cleared(fault, &mut told);
+        assert!(told.last().unwrap().2.ends_with("serves as standalone"), "{told:?}");
+        assert!(std::net::TcpStream::connect(admin).is_ok(), "its AdminServer is back, too");
+    }
+    assert_ne!(launched.pid(1), Some(pid));
+    launched.check().unwrap();
 }
