@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use quorumeter_ensemble::launch::child;
@@ -16,6 +17,9 @@ pub(crate) struct Args {
     /// File to write the address to.
     #[arg(long)]
     announce: PathBuf,
+    /// Where to listen.
+    #[arg(long)]
+    address: SocketAddr,
     /// Setting of the server, checked by whoever starts it.
     #[arg(long, value_parser = key_value)]
     setting: Vec<(String, String)>,
@@ -40,13 +44,14 @@ pub(crate) struct ChildArgs {
 pub(crate) fn run(args: &Args) -> u8 {
     let result = match args.kind {
         Kind::Embedded => {
-            let mut options =
-                embedded::Options { announce: Some(args.announce.clone()), ..Default::default() };
+            let announce = Some(args.announce.clone());
+            let mut options = embedded::Options { announce, address: args.address, ..Default::default() };
             let set = args.setting.iter().try_for_each(|(key, value)| options.set(key, value));
             set.map_err(io::Error::other).and_then(|()| embedded::serve(options))
         }
         Kind::Null => {
-            let mut options = null::Options { announce: Some(args.announce.clone()), ..Default::default() };
+            let announce = Some(args.announce.clone());
+            let mut options = null::Options { announce, address: args.address, ..Default::default() };
             let value_len = args.setting.iter().find(|(key, _)| key == "valueBytes");
             options.value_len = value_len.and_then(|(_, v)| v.parse().ok()).unwrap_or(options.value_len);
             null::serve(&options)

@@ -126,7 +126,9 @@ impl FaultKind {
                 "No member is left: the service is back only once they have started again.".to_owned(),
             ]),
             FaultKind::Kill | FaultKind::Stop | FaultKind::Pause | FaultKind::Restart => {
-                Ok(without_quorum(self, voters, voting(&victims, roles)).into_iter().collect())
+                // In turn it is one of them.
+                let voting = if victim == Victim::Any { voters.min(1) } else { voting(&victims, roles) };
+                Ok(without_quorum(self, voters, voting).into_iter().collect())
             }
         }
     }
@@ -213,6 +215,7 @@ mod tests {
             ((Stop, Victim::Minority), 5, 0, Ok(None)),
             ((Stop, Victim::All), 3, 1, Ok(Some("Of 3 voters 0 are left"))),
             ((Kill, Victim::Observer), 1, 1, Ok(None)),
+            ((Kill, Victim::Any), 2, 5, Ok(Some("Of 2 voters 1 is left"))),
             ((Kill, Victim::Observer), 3, 0, Err("no member is an observer")),
             (all_of(KillRepeat), 5, 0, Ok(None)),
             (all_of(KillRepeat), 3, 0, Ok(Some("its start counts as outage"))),

@@ -1,11 +1,15 @@
 //! By what a fault is done.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::FaultKind;
-use crate::launch::Launched;
+use quorumeter_targets::session::Member;
+
+use super::{FaultError, FaultKind};
+use crate::launch::child::State;
+use crate::launch::{Kind, Launched};
 
 /// Resets the load's connections to the member at this position, or all of them, and returns how many these were.
 pub type ResetConnections = Box<dyn Fn(Option<usize>) -> Result<u32, String> + Send>;
@@ -46,6 +50,31 @@ impl Means {
             }
             _ => None,
         }
+    }
+
+    /// The launched ensemble, and the number in it of the member at a target's address; `None` for members elsewhere.
+    pub(super) fn launched(&self, member: &Member) -> Result<Option<(&Launched, u32)>, FaultError> {
+        let Means::Launched(launched) = self else { return Ok(None) };
+        let own = launched.members.iter().find(|own| {
+            own.address == member.address || own.secure.is_some_and(|address| address == member.address)
+        });
+        own.map(|own| Some((&**launched, own.id))).ok_or_else(|| {
+            let address = member.address;
+            FaultError::Skipped(format!("{address} was not started by this tool, which cannot signal it"))
+        })
+    }
+
+    /// State of a member's process, where it is one of this process's children.
+    pub(super) fn process_of(&self, member: &Member) -> Result<Option<State>, FaultError> {
+        let launched = self.launched(member)?;
+        Ok(launched.map(|(launched, id)| launched.state(id)).transpose()?)
+    }
+
+    /// The folder of a launched ZooKeeper's data.
+    pub(super) fn data_of(&self, member: &Member) -> Result<Option<PathBuf>, FaultError> {
+        let launched = self.launched(member)?.filter(|(launched, _)| launched.kind == Kind::Zookeeper);
+        let dir = launched.and_then(|(launched, id)| launched.members.iter().find(|own| own.id == id));
+        Ok(dir.map(|own| own.dir.join("data")))
     }
 }
 

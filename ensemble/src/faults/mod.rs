@@ -14,22 +14,28 @@
 //! | `kind` | what can be done, and what that needs |
 //! | `victim` | to whom |
 //! | `injector` | the stages of a fault |
-//! | `sequence` | those that have several steps |
-//! | `proof` | how a fault, and its end, show in a member |
+//! | `look` | whether the victims are who they are to be |
+//! | `act` | breaking and mending |
+//! | `wait` | waiting for a proof, and for members to serve |
+//! | `proof` | how a fault shows in a member |
+//! | `sequence` | faults that have several steps |
 //! | `means` | by what it is done: signals, the user's commands, the load's own connections |
 //! | `command` | a command of the user's, bounded in time |
 //!
 //! Everything here blocks; in asynchronous code, call it from a thread that may.
 
+mod act;
 mod command;
 mod injector;
 mod kind;
+mod look;
 mod means;
 mod proof;
 mod sequence;
 #[cfg(test)]
 mod tests;
 mod victim;
+mod wait;
 
 use std::io;
 use std::net::SocketAddr;

@@ -34,6 +34,9 @@ use child::{ChildId, Children, State};
 /// How long a member may take to end after SIGTERM before it is killed.
 pub const STOP_GRACE: Duration = Duration::from_secs(5);
 
+/// Starts, with new ports each, before a port that is taken is an error.
+const ATTEMPTS: u32 = 3;
+
 /// Why a member does not come to serve, although its process may run on.
 pub(crate) const PORT_TAKEN: &str = "a port of it is taken by another process (Address already in use)";
 

@@ -3,13 +3,21 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::child::{ChildSpec, Children, Wrapper};
-use super::{DataDirLock, Fsync, Kind, LaunchError, Launched, Member};
+use super::ports::free_port;
+use super::{ATTEMPTS, DataDirLock, Fsync, Kind, LaunchError, Launched, Member};
 use crate::embedded;
+
+/// Name of the file that a member writes its addresses to.
+const ANNOUNCEMENT: &str = "address";
+
+/// The setting of an embedded member for the port of its AdminServer; 0 is any.
+const ADMIN_PORT: &str = "admin.serverPort";
 
 /// How long such a member may take to listen.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -42,28 +50,47 @@ pub fn start(
         source,
     })?;
     let children = Children::new(Wrapper::Quorumeter(quorumeter.to_owned()))?;
-    let announcement = dir.join("address");
-    let mut args: Vec<OsString> = vec!["member".into(), kind.to_string().into(), "--announce".into()];
-    args.push(announcement.clone().into());
-    for (key, value) in &settings {
-        args.extend(["--setting".into(), format!("{key}={value}").into()]);
-    }
     let log: PathBuf = dir.join("log");
-    let child = children.start(ChildSpec {
-        name: format!("{kind} member 1"),
-        program: quorumeter.to_owned(),
-        args,
-        dir: dir.clone(),
-        log: log.clone(),
-        announcement: Some(announcement),
-    })?;
-    let announced = children.wait_for_announcement(child, READY_TIMEOUT)?;
+    let mut attempt = 1;
+    let (child, announced) = loop {
+        let child = children.start(ChildSpec {
+            name: format!("{kind} member 1"),
+            program: quorumeter.to_owned(),
+            args: args(kind, &settings, &dir.join(ANNOUNCEMENT)).map_err(LaunchError::NoPort)?,
+            dir: dir.clone(),
+            log: log.clone(),
+            announcement: Some(dir.join(ANNOUNCEMENT)),
+        })?;
+        match children.wait_for_announcement(child, READY_TIMEOUT) {
+            Ok(announced) => break (child, announced),
+            Err(_) if attempt < ATTEMPTS && children.found_a_port_taken(child) => {
+                children.terminate(&[child], Duration::ZERO);
+                attempt += 1;
+            }
+            Err(error) => return Err(error),
+        }
+    };
     let (address, admin) = addresses(&announced).ok_or_else(|| {
         children.not_ready(child, format!("it announced {announced:?}, which is no address"))
     })?;
     let pid = children.pid(child);
     let member = Member { id: 1, address, pid, child, dir, log, admin, secure: None };
     Ok(Launched::new(kind, vec![member], settings, Fsync::Memory, children, lock))
+}
+
+/// Arguments with ports of the member's own, which it finds again when it is started again.
+fn args(kind: Kind, settings: &BTreeMap<String, String>, announcement: &Path) -> io::Result<Vec<OsString>> {
+    let mut args: Vec<OsString> = vec!["member".into(), kind.to_string().into(), "--announce".into()];
+    args.push(announcement.into());
+    args.extend(["--address".into(), format!("127.0.0.1:{}", free_port()?).into()]);
+    for (key, value) in settings {
+        let value = match key == ADMIN_PORT && value == "0" {
+            true => free_port()?.to_string(),
+            false => value.clone(),
+        };
+        args.extend(["--setting".into(), format!("{key}={value}").into()]);
+    }
+    Ok(args)
 }
 
 /// What a member announces: its address, and on a second line that of its AdminServer if it has one.

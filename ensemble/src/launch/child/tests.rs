@@ -213,7 +213,14 @@ fn the_wrapper_is_told_its_parent_and_the_program() {
     std::fs::write(dir.path().join("child"), "echo \"$1 $2 $3\"; shift 3; exec \"$@\"\n").unwrap();
     let children = Children::new(Wrapper::Quorumeter(PathBuf::from("sh"))).unwrap();
     let child = start_announced(&children, dir.path(), "echo -- --parent-pid; UP; exec sleep 60");
-    assert_eq!(children.output(child), format!("--parent-pid {} --\n-- --parent-pid\n", std::process::id()));
+    let told = format!("--parent-pid {} --\n-- --parent-pid\n", std::process::id());
+    assert_eq!(children.output(child), told);
+    // So it is when it is started again.
+    children.kill(child);
+    wait_for(&children, child, State::Gone);
+    children.start_again(child).unwrap();
+    assert_eq!(children.wait_for_announcement(child, LONG).unwrap(), "up");
+    assert_eq!(children.output(child), told);
 }
 
 #[test]

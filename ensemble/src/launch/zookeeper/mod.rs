@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 
 use super::child::{ChildId, ChildSpec, Children, Wrapper};
 use super::ports::free_port;
-use super::{DataDirLock, Kind, LaunchError, Launched, Member, PORT_TAKEN, READY_TIMEOUT, java, servers_dir};
+use super::{
+    ATTEMPTS, DataDirLock, Kind, LaunchError, Launched, Member, PORT_TAKEN, READY_TIMEOUT, java, servers_dir,
+};
 use crate::ask::{self, Asker};
 use settings::{MemberPorts, Settings};
 
@@ -45,9 +47,6 @@ impl Release {
 
 /// The largest ensemble that can be started: each member is a Java process of this machine.
 pub const MEMBERS_MAX: u32 = 9;
-
-/// Starts, with new ports each, before a port that is taken is an error.
-const ATTEMPTS: u32 = 3;
 
 /// Between two looks at the members that do not serve yet.
 const POLL: Duration = Duration::from_millis(20);
