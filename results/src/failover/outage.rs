@@ -225,7 +225,7 @@ pub(crate) struct AckGap {
     pub(crate) gap_ns: u64,
     /// No hole is longer: from when the last of those before the gap was sent.
     pub(crate) hole_ns: u64,
-    /// No acknowledgement came any more: it is as long as it was seen to be, or longer.
+    /// It had not ended: it is as long as it was seen to be, or longer.
     pub(crate) is_censored: bool,
 }
 
@@ -254,19 +254,23 @@ pub(crate) fn ack_gap(clients: &[&Client], span: AckSpan) -> AckGap {
     let mut longest = AckGap::default();
     // When the last one came, and when the last of them all was sent.
     let (mut before_ns, mut sent_ns) = (span.start_ns, span.start_ns);
-    let mut consider = |before_ns: u64, sent_ns: u64, ended_ns: u64| {
+    let consider = |longest: &mut AckGap, before_ns: u64, sent_ns: u64, ended_ns: u64| {
         if ended_ns >= span.from_ns && before_ns <= span.to_ns {
             longest.gap_ns = longest.gap_ns.max(ended_ns - before_ns);
             longest.hole_ns = longest.hole_ns.max(ended_ns.saturating_sub(sent_ns));
         }
     };
     for (ended_ns, sent) in acks {
-        consider(before_ns, sent_ns, ended_ns);
+        consider(&mut longest, before_ns, sent_ns, ended_ns);
         (before_ns, sent_ns) = (ended_ns, sent_ns.max(sent));
     }
     if before_ns < span.to_ns {
-        consider(before_ns, sent_ns, span.end_ns);
-        longest.is_censored = true;
+        let ended_ns = longest.gap_ns;
+        consider(&mut longest, before_ns, sent_ns, span.end_ns);
+        longest.is_censored = longest.gap_ns > ended_ns;
     }
     longest
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@
 //! | `t2`, `t3`, `t4` | survivors are out of service, have a new leader, are served by it, as polls tell ([`Phases`]) |
 //! | `t5` | writes are acknowledged again: intended time of the first good slot of any write probe that is followed by four more periods with one |
 //! | `t6` | every surviving client is served again: the same of periods in which the slots of all of them are good |
-//! | `t7` | the load is steady again ([`Steady`]) |
+//! | `t7` | after `t6` and all outages of any client, the load is steady again ([`Steady`]) |
 //! | `t8` | the clearing of the fault begins |
 //! | `t9` | every victim serves: a good read of what was acknowledged before t8, and a good write, of the probes pinned to it |
 //! | `t10` | as `t7`, after `t9` and when all members had caught up |
@@ -309,7 +309,12 @@ impl<'a> Measured<'a> {
         let load = self.load();
         let (Some(t0_proven), Some(baseline)) = (self.times.t0_proven, self.baseline(&load)) else { return };
         let end_ns = self.times.end_ns;
-        self.times.t7 = baseline.first(&load, t0_proven, end_ns);
+        // A window may lose a tenth of its goodput, but none is steady before everybody was served again.
+        let writers = Line::any(&self.slots(&self.of(ProbeRole::Write)), self.writes);
+        let outages = writers.outages(self.times.t0, self.times.cleared_ns());
+        let served_ns = outages.iter().map(|outage| outage.end_ns.unwrap_or(end_ns)).max();
+        let from_ns = t0_proven.max(self.times.t6.unwrap_or(0)).max(served_ns.unwrap_or(0));
+        self.times.t7 = baseline.first(&load, from_ns, end_ns);
         self.instant("t7", self.times.t7);
         let last_ns = self.times.t7.unwrap_or(Steady::last_start_ns(end_ns));
         self.values.duration("recovery_time", last_ns.saturating_sub(t0_proven), self.times.t7.is_none());
