@@ -246,11 +246,11 @@ fn events_of(
     })
 }
 
-/// Connections to one member are reset, and those to the other stay.
+/// Connections to one member are reset, and those to the other stay; then all are.
 #[test]
 fn connections_are_reset_on_purpose() {
     let servers = [scripted(Vec::new()), scripted(Vec::new())];
-    let text = "phases = { warmup = \"0s\", measure = \"2500ms\" }\n\
+    let text = "phases = { warmup = \"0s\", measure = \"4s\" }\n\
                 client = { session_timeout = \"10s\" }\n[dataset]\nnodes = 10\n\
                 [[stream]]\nname = \"hit\"\nsessions = 3\ndepth = 64\nrate = \"300/s\"\narrival = \"constant\"\n\
                 members = [1]\nhistory = true\nmix = { sync = 1 }\n\
@@ -275,14 +275,25 @@ fn connections_are_reset_on_purpose() {
     engine.reset_connections(Some(0));
     wait_until("the connections are reset", || engine.resets().are_done());
     assert_eq!(engine.resets(), Resets { asked: 1, done: 2, workers: 2, connections: 7 });
+    // The seven are back when their second connections are, and have shaken hands.
+    wait_until("the sessions connect again", || servers[0].connections().len() >= 14);
+    sleep(Duration::from_millis(500));
+    let all_ns = clock.now_ns();
+    engine.reset_connections(None);
+    wait_until("all connections are reset", || engine.resets().are_done());
+    assert_eq!(engine.resets(), Resets { asked: 2, done: 2, workers: 2, connections: 17 });
     engine.finish().expect("nothing fails");
     let record = RecordReader::open(&dir.path().join("run")).expect("there is a record");
     let rows = rows(&record);
     assert_eq!(rowed(&rows), counted(&record, &workload));
     assert_eq!(*told.lock().expect("nobody panicked"), rows.len(), "who watches is told of every row");
     let (hit, spared) = (rows_of(&rows, 0), rows_of(&rows, 1));
-    assert!(spared.iter().all(|row| row.connection == 1 && row.member == Some(1)));
-    assert!(spared.iter().all(|row| row.kind != RowKind::Unknown));
+    let at_first = |row: &&HistoryRow| row.ended_ns < all_ns;
+    for row in spared.iter().filter(at_first) {
+        assert!((row.connection, row.member) == (1, Some(1)) && row.kind != RowKind::Unknown, "{row:?}");
+    }
+    assert!((0..3).all(|n| spared.iter().any(|row| (row.session, row.connection) == (n, 2))));
+    let hit: Vec<_> = hit.iter().filter(at_first).collect();
     let unknown: Vec<_> = hit.iter().filter(|row| row.kind == RowKind::Unknown).collect();
     assert!(!unknown.is_empty());
     for row in &unknown {
@@ -296,6 +307,8 @@ fn connections_are_reset_on_purpose() {
         assert_eq!(connections, [1, 2], "session {session}");
     }
     let events = events(&record);
+    assert_eq!(events_of(&events, SessionChange::Lost).count(), 17);
+    let events: Vec<_> = events.into_iter().filter(|event| event.t_ns < all_ns).collect();
     let lost: Vec<_> = events_of(&events, SessionChange::Lost).collect();
     let again: Vec<_> = events_of(&events, SessionChange::Reattached).collect();
     assert_eq!((lost.len(), again.len()), (7, 7), "{events:?}");
