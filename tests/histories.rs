@@ -91,7 +91,8 @@ fn assert_sound(row: &HistoryRow) {
 fn a_row_tells_its_ops_life() {
     let server = scripted(Vec::new());
     let text = "phases = { warmup = \"200ms\", measure = \"1s\" }\n[dataset]\nnodes = 10\n\
-                [[stream]]\nname = \"first\"\nsessions = 1\nrate = \"50/s\"\nmix = { read = 1 }\n\
+                [[stream]]\nname = \"reader\"\nsessions = 1\nrate = \"50/s\"\nkeys = \"own\"\n\
+                nodes = [3, 1]\nhistory = true\nmix = { read = 1 }\n\
                 [[stream]]\nname = \"app\"\nsessions = 2\nrate = \"200/s\"\narrival = \"constant\"\n\
                 keys = \"own\"\nnodes = [3, 4]\nhistory = true\nmix = { write = 1 }\n\
                 [[stream]]\nname = \"watchers\"\nsessions = 1\nwatch = { kind = \"persistent\" }\nhistory = true\n";
@@ -112,6 +113,14 @@ fn a_row_tells_its_ops_life() {
             assert_eq!(told, (RowKind::Ok, 3 + session, n, 0, 1, Some(0), 0));
         }
         assert!(own.windows(2).all(|pair| pair[0].zxid < pair[1].zxid));
+    }
+    // What is read is what had been written by then, or is written at the time.
+    for row in rows_of(&rows, 0) {
+        let of_it = writes.iter().filter(|write| write.key == 3);
+        let written = of_it.clone().filter(|write| write.ended_ns < row.sent_ns.unwrap_or(0)).count();
+        let begun = of_it.filter(|write| write.sent_ns.unwrap_or(0) <= row.ended_ns).count();
+        assert_eq!((row.key, row.kind), (3, RowKind::Ok));
+        assert!((written..=begun).contains(&(row.version as usize)), "{row:?}: {written} to {begun}");
     }
     // Every write has its event, by the transaction and the node.
     let told = |row: &HistoryRow| (row.zxid, row.key);
