@@ -40,7 +40,6 @@ impl Place {
     }
 
     /// An op that was handed over on this connection has ended.
-    #[inline]
     pub(super) fn op(&self, tag: &Tag, key: Option<u32>, completion: &Completion) -> HistoryRow {
         let row = self.row(usize::from(tag.op), key, completion);
         HistoryRow { intended_ns: tag.intended_ns, released_ns: tag.released_ns, ..row }
@@ -68,7 +67,6 @@ impl Place {
     }
 
     /// What began when it was sent.
-    #[inline]
     fn row(&self, op: usize, key: Option<u32>, completion: &Completion) -> HistoryRow {
         let (kind, code) = match completion.outcome {
             Outcome::Ok => (RowKind::Ok, 0),

@@ -233,8 +233,9 @@ pub struct StreamTable {
     /// Makes it a stream of session lives: its ops are sessions that come and go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub life: Option<LifeTable>,
-    /// Whether each of its ops and watch events is kept, one by one, in the record's folder `history/`: 72 bytes each.
-    /// Of a worker's rows of one interval 1,048,576 are kept.
+    /// Whether each of its ops and watch events is kept, one by one, in the record's folder `history/`: 72 bytes each. Of
+    /// sessions that come and go these are the ops, their first requests, ends, pings and expiries. Of a worker's rows of one
+    /// interval 1,048,576 are kept.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub history: bool,
 }

@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use super::life::Life;
 use super::observer::Awaited;
+use crate::engine::history::Place;
 use crate::engine::placement::{Candidates, NO_MEMBER_PAUSE, NO_SUCH_ROLE, tell, timeouts};
 use crate::engine::recorder::{Observed, Tag};
 use crate::engine::source::derive_seed;
@@ -460,20 +461,35 @@ impl<'a, D: Driver> Session<'a, D> {
         }
     }
 
+    /// These have no rows in a history: they are told of when others have ended that began later.
     fn observe_stages(&self, phase: OpPhase, stages: Stages) {
-        self.observe(stage::TCP, phase, stages.began_ns, stages.connected_ns, Outcome::Ok);
+        let observe = |stage, began_ns, done_ns| {
+            self.observe_at(None, stage, phase, began_ns, done_ns, Outcome::Ok);
+        };
+        observe(stage::TCP, stages.began_ns, stages.connected_ns);
         if stages.secured_ns > stages.connected_ns {
-            self.observe(stage::TLS, phase, stages.connected_ns, stages.secured_ns, Outcome::Ok);
+            observe(stage::TLS, stages.connected_ns, stages.secured_ns);
         }
-        self.observe(stage::HANDSHAKE, phase, stages.secured_ns, stages.attached_ns, Outcome::Ok);
+        observe(stage::HANDSHAKE, stages.secured_ns, stages.attached_ns);
     }
 
     fn observe(&self, stage: &str, phase: OpPhase, began_ns: u64, done_ns: u64, outcome: Outcome) {
+        self.observe_at(self.life.place.get(), stage, phase, began_ns, done_ns, outcome);
+    }
+
+    fn observe_at(
+        &self,
+        place: Option<Place>,
+        stage: &str,
+        phase: OpPhase,
+        began_ns: u64,
+        done_ns: u64,
+        outcome: Outcome,
+    ) {
         let cycle = self.cycle();
         let scheduled = usize::from(cycle.op().is_some());
-        if let Some(place) = cycle.stages().iter().position(|s| *s == stage) {
-            let (op, place) = (scheduled + place, self.life.place.get());
-            let what = Observed { stream: self.life.stream, op, phase, place };
+        if let Some(op) = cycle.stages().iter().position(|s| *s == stage) {
+            let what = Observed { stream: self.life.stream, op: scheduled + op, phase, place };
             self.shared.recorder.borrow_mut().observed(what, began_ns, done_ns, outcome);
         }
     }
