@@ -4,6 +4,7 @@
 mod calibrate;
 mod ci;
 mod clean;
+mod compare;
 mod diagnose;
 mod ensemble;
 mod member;
@@ -34,6 +35,8 @@ enum Command {
     Run(Box<run::Args>),
     /// Report on a run record that was made before.
     Report(report::Args),
+    /// Put records side by side, or judge them against a baseline.
+    Compare(compare::Args),
     /// Start ensembles to measure.
     Ensemble(ensemble::Args),
     /// Measure what this machine's generator can do, against a server that does nothing.
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
     let code = match cli.command {
         Command::Run(args) => run::run(*args),
         Command::Report(args) => report::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Ensemble(args) => ensemble::run(args),
         Command::Calibrate(args) => calibrate::run(args),
         Command::Clean(args) => clean::run(&args),
