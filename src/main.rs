@@ -4,6 +4,7 @@
 mod calibrate;
 mod ci;
 mod clean;
+mod compare;
 mod diagnose;
 mod ensemble;
 mod failover;
@@ -37,6 +38,8 @@ enum Command {
     Failover(Box<failover::Args>),
     /// Report on a run record that was made before.
     Report(report::Args),
+    /// Put records side by side, or judge them against a baseline.
+    Compare(compare::Args),
     /// Start ensembles to measure.
     Ensemble(ensemble::Args),
     /// Measure what this machine's generator can do, against a server that does nothing.
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(*args),
         Command::Failover(args) => failover::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Ensemble(args) => ensemble::run(args),
         Command::Calibrate(args) => calibrate::run(args),
         Command::Clean(args) => clean::run(&args),

@@ -50,7 +50,7 @@ pub use manifest::{
 };
 pub use member::{MemberLine, ProcessUse, TimeSum};
 pub use quantiles::{DURATION_BOUNDS, Quantiles, new_duration_histogram};
-pub use reader::{ReadError, RecordReader};
+pub use reader::{ReadError, RecordReader, read_summary};
 pub use schema::schemas;
 pub use summary::{
     Accounting, GateOutcome, GateResult, Generator, GeneratorVerdict, InFlightAtSend, KeyDistribution,

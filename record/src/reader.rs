@@ -143,6 +143,15 @@ impl RecordReader {
     }
 }
 
+/// Reads a summary that stands by itself, as one that was kept of a record.
+///
+/// # Errors
+///
+/// It cannot be read, is none, or has a format that this version does not know.
+pub fn read_summary(path: &Path) -> Result<Summary, ReadError> {
+    read_versioned(path, Summary::SCHEMA)
+}
+
 /// Reads a file that is one JSON value. Looks at its `schema` field before anything else, so that a newer format is
 /// named and not called damaged.
 fn read_versioned<T: DeserializeOwned>(path: &Path, known: &'static str) -> Result<T, ReadError> {

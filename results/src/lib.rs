@@ -8,7 +8,8 @@
 //! |---|---|---|
 //! | (root) [`analyse`] | a [`RecordReader`](quorumeter_record::RecordReader), one streaming pass per file | [`Analysis`]: summary, series, sessions |
 //! | [`gates`] | `app.read.response.p99 < 10ms` and a summary, or the lines of one interval | whether it holds |
-//! | [`report`] | an [`Analysis`] | text, JSON, CSV, Markdown |
+//! | [`report`] | an [`Analysis`] | text, JSON, CSV, Markdown, and what pipelines read |
+//! | [`comparison`] | records and a baseline | whether the records are worse |
 //! | [`calibration`] | summaries of the steps of a calibration | what the generator can do, and what limits it |
 //! | [`failover`] | the history of the probes, events, member samples | outages with their bounds, over the repetitions |
 //! | [`figures`] | numbers | the way people read them: `1.23 ms`, `12,345/s` |
@@ -17,6 +18,7 @@ mod accounting;
 mod agreement;
 mod analysis;
 pub mod calibration;
+pub mod comparison;
 pub mod failover;
 pub mod figures;
 pub mod gates;

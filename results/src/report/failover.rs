@@ -26,11 +26,9 @@ const GROUPS: [(&str, &[&str]); 4] = [
     ),
     ("as the member came back", &["rejoin_outage", "rejoin_outage_every", "rejoin_time"]),
     ("until all was as before", &["recovery_time", "watch_recovery", "ephemeral_removal"]),
-    (
-        "phases, by polls of members",
-        &["detection", "election", "sync", "client_tail", "members_election", "members_unavailable"],
-    ),
+    (PHASES, &["detection", "election", "sync", "client_tail", "members_election", "members_unavailable"]),
 ];
+const PHASES: &str = "phases, by polls of members";
 const POLICIES: &str = "the worst client by policy";
 const OTHERS: &str = "besides";
 
@@ -40,16 +38,17 @@ const MEANING: &str = "ack_gap_any = the longest time without one acknowledged w
      not all were; the interval is of the median, exact and free of any distribution";
 
 /// A metric: one duration, or the lower and the upper bound of one.
-pub(super) struct Metric<'a> {
+pub(crate) struct Metric<'a> {
     /// As a gate names it, without a statistic.
-    pub(super) name: String,
-    pub(super) group: &'static str,
-    pub(super) low: &'a Durations,
-    pub(super) high: &'a Durations,
+    pub(crate) name: String,
+    group: &'static str,
+    low: &'a Durations,
+    /// The only one where there is no pair.
+    pub(crate) high: &'a Durations,
 }
 
 /// Every metric of a duration, in the order of a report: the headline first.
-pub(super) fn metrics(failover: &FailoverSummary) -> Vec<Metric<'_>> {
+pub(crate) fn metrics(failover: &FailoverSummary) -> Vec<Metric<'_>> {
     let mut rest = paired(&failover.durations);
     let mut metrics = Vec::new();
     for (group, names) in GROUPS {
@@ -73,6 +72,11 @@ pub(super) fn metrics(failover: &FailoverSummary) -> Vec<Metric<'_>> {
     }
     metrics.extend(rest.into_iter().map(|(name, low, high)| Metric { name, group: OTHERS, low, high }));
     metrics
+}
+
+/// Whether a metric is of what clients went through, and not only there to explain it.
+pub(crate) fn is_judged(metric: &Metric<'_>) -> bool {
+    metric.group != PHASES && metric.group != OTHERS
 }
 
 /// Names without their unit; `…_lower` and `…_upper` become one.

@@ -2,9 +2,10 @@
 
 mod calibration;
 mod checks;
+mod comparison;
 mod csv;
 mod drawing;
-mod failover;
+pub(crate) mod failover;
 mod github;
 mod junit;
 mod lives;
@@ -21,12 +22,14 @@ use crate::Analysis;
 
 pub use calibration::render_calibration;
 pub use checks::Inconclusive;
+pub use comparison::{ComparisonFormat, render_comparison, render_side_by_side};
 pub use csv::render_csv;
 pub use github::{STEP_SUMMARY_BYTES, render_annotations, render_step_summary};
 pub use junit::render_junit;
 pub use markdown::render_markdown;
 pub use text::{render_text, render_text_in};
 pub use trackers::{render_action_benchmark, render_bencher};
+pub(crate) use wording::verdict;
 
 /// A form in which an analysis can be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, ContentArrangement, ContentLineStyle, LineStyle
 pub(super) const WIDTH: usize = 100;
 
 /// A table with a line below its header: `left` columns of text, then numbers.
-pub(super) fn table(header: &[&str], left: usize, rows: Vec<Vec<String>>) -> String {
+pub(super) fn table<T: AsRef<str>>(header: &[T], left: usize, rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
     table
         .load_style(
@@ -16,7 +16,7 @@ pub(super) fn table(header: &[&str], left: usize, rows: Vec<Vec<String>>) -> Str
                 .content_lines(ContentLineStyle::none()),
         )
         .set_content_arrangement(ContentArrangement::Disabled)
-        .set_header(header.iter().copied())
+        .set_header(header.iter().map(AsRef::as_ref))
         .add_rows(rows);
     for (i, column) in table.column_iter_mut().enumerate() {
         // With the blank between columns, two of them apart.

@@ -20,7 +20,7 @@ pub(super) const RATE: &str =
     "rate = ok replies inside the measured window ÷ its length; ok has those of the drain, too";
 
 /// The verdict in words.
-pub(super) fn verdict(verdict: Verdict) -> &'static str {
+pub(crate) fn verdict(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Pass => "PASS",
         Verdict::GateFailed => "GATE FAILED",
