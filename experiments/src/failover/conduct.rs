@@ -147,6 +147,32 @@ impl ClientResets {
 /// A stage as the thread of the fault told it.
 type Told = (u64, FaultStage, Vec<usize>, String);
 
+/// Is told of stages.
+type Tell<'a> = &'a mut dyn FnMut(Told);
+
+/// Tells of each stage as of now.
+fn now<'a>(clock: Clock, tell: Tell<'a>) -> impl FnMut(FaultStage, &[usize], &str) + 'a {
+    move |stage, victims, detail| tell((clock.now_ns(), stage, victims.to_vec(), detail.to_owned()))
+}
+
+/// Proves that the fault is in effect. That it is may show later than it was: the first `Active` is told as of the instant
+/// since which it has been, with what came after it behind it.
+fn prove(injector: &mut Injector, clock: Clock, tell: Tell<'_>) -> Result<(), FaultError> {
+    let mut held: Vec<Told> = Vec::new();
+    let result = injector.prove_active(PROOF_LIMIT, &mut |stage, victims: &[usize], detail: &str| {
+        let told = (clock.now_ns(), stage, victims.to_vec(), detail.to_owned());
+        match held.is_empty() && stage != FaultStage::Active {
+            true => tell(told),
+            false => held.push(told),
+        }
+    });
+    if let (Ok(since), Some(first)) = (&result, held.first_mut()) {
+        first.0 = first.0.min(clock.now_ns() - since.elapsed().as_nanos() as u64);
+    }
+    held.into_iter().for_each(tell);
+    result.map(|_| ())
+}
+
 /// A repetition that goes on.
 struct Repetition<'c, 'e> {
     number: u32,
@@ -265,11 +291,12 @@ impl Repetition<'_, '_> {
         self.injector = Some(Injector::new(fault, victim, members, means).map_err(in_words)?);
         let names: Vec<String> = victims.iter().map(|v| self.scene.members[*v].address.to_string()).collect();
         self.notice(format!("{} of {}", self.conductor.plan.fault, names.join(", ")));
+        let clock = self.scene.clock;
         self.step(true, move |injector, tell| {
-            injector.prepare(&victims, tell)?;
-            injector.inject(tell)?;
-            injector.prove_active(PROOF_LIMIT, tell)?;
-            injector.confirm_victim(tell)
+            injector.prepare(&victims, &mut now(clock, tell))?;
+            injector.inject(&mut now(clock, tell))?;
+            prove(injector, clock, tell)?;
+            injector.confirm_victim(&mut now(clock, tell))
         })
         .await?;
         drop(self.scene.poller.poll_now());
@@ -312,10 +339,11 @@ impl Repetition<'_, '_> {
     /// Clears the fault, if there is one, and proves that it is gone.
     async fn clear(&mut self) -> Result<(), String> {
         let limit = self.conductor.settings.limit + PROOF_LIMIT;
+        let clock = self.scene.clock;
         let cleared = self
             .step(false, move |injector, tell| {
-                injector.clear(tell)?;
-                injector.prove_cleared(limit, tell)
+                injector.clear(&mut now(clock, tell))?;
+                injector.prove_cleared(limit, &mut now(clock, tell))
             })
             .await;
         self.injector = None;
@@ -367,18 +395,15 @@ impl Repetition<'_, '_> {
     async fn step(
         &mut self,
         is_interruptible: bool,
-        step: impl FnOnce(&mut Injector, &mut dyn FnMut(FaultStage, &[usize], &str)) -> Result<(), FaultError>
-        + Send
-        + 'static,
+        step: impl FnOnce(&mut Injector, Tell<'_>) -> Result<(), FaultError> + Send + 'static,
     ) -> Result<(), String> {
         let Some(mut injector) = self.injector.take() else { return Ok(()) };
         let interruption = injector.interruption();
         let (told_in, mut told) = mpsc::unbounded_channel::<Told>();
-        let clock = self.scene.clock;
         let mut task = spawn_blocking(move || {
-            let mut tell = |stage, victims: &[usize], detail: &str| {
+            let mut tell = |told: Told| {
                 // Without a listener the measurement is over.
-                let _ = told_in.send((clock.now_ns(), stage, victims.to_vec(), detail.to_owned()));
+                let _ = told_in.send(told);
             };
             let result = step(&mut injector, &mut tell);
             (injector, result)
