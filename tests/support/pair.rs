@@ -228,7 +228,6 @@ impl Relay {
     fn serve(self: Arc<Self>, mut client: TcpStream) {
         client.set_nonblocking(false).expect("a stream can be made so");
         client.set_nodelay(true).expect("a stream can be made so");
-        self.keep(&client);
         let mut first = [0; 4];
         if client.read_exact(&mut first).is_err() {
             return;
@@ -239,10 +238,12 @@ impl Relay {
             }
             return;
         }
+        if !self.keep(&client) {
+            return;
+        }
         let Ok(mut server) = TcpStream::connect(self.server) else { return };
         server.set_nodelay(true).expect("a stream can be made so");
-        self.keep(&server);
-        if server.write_all(&first).is_err() {
+        if !self.keep(&server) || server.write_all(&first).is_err() {
             return;
         }
         let (Ok(replies), Ok(back)) = (server.try_clone(), client.try_clone()) else { return };
@@ -252,10 +253,16 @@ impl Relay {
         let _ = down.join();
     }
 
-    fn keep(&self, connection: &TcpStream) {
-        if let Ok(connection) = connection.try_clone() {
-            self.state().connections.push(connection);
+    /// Keeps a connection, to end it with the others; returns whether it may go on.
+    fn keep(&self, connection: &TcpStream) -> bool {
+        let mut state = self.state();
+        let Ok(kept) = connection.try_clone() else { return false };
+        if state.hole == Some(How::Refuse) {
+            let _ = kept.shutdown(Shutdown::Both);
+            return false;
         }
+        state.connections.push(kept);
+        true
     }
 
     /// Passes bytes on; in a hole at its end.
