@@ -6,12 +6,17 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
+use quorumeter_ensemble::faults::{self, FaultKind, Injector, Means, Victim};
 use quorumeter_ensemble::launch::Launched;
 use quorumeter_ensemble::launch::child::Wrapper;
 use quorumeter_ensemble::launch::zookeeper::{Options, start};
-use quorumeter_record::{RecordReader, Summary};
+use quorumeter_record::{FaultStage, RecordReader, Summary};
+use quorumeter_targets::TlsOptions;
+use quorumeter_targets::session::Member;
+use quorumeter_zk::four_letter::Mode;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustix::process::{Pid, Signal, kill_process};
 use support::{QUORUMETER, quorumeter, real_zookeeper};
@@ -124,6 +129,37 @@ fn contents(dir: &Path, all: &mut Vec<(PathBuf, String)>) {
     }
 }
 
+/// A fault is proven, and its end, over TLS: as a signal to a child, and as a command whose effect shows in silence alone.
+fn pause_and_resume(ensemble: &Arc<Launched>, pki: &Pki) {
+    let secure = ensemble.members[0].secure.unwrap();
+    let options = TlsOptions {
+        ca: Some(pki.file("ca.pem").into()),
+        cert: Some(pki.file("cert.pem").into()),
+        key: Some(pki.file("key.pem").into()),
+        server_name: None,
+    };
+    let tls = options.load().unwrap().for_host("127.0.0.1").unwrap();
+    let members = vec![Member { name: secure.to_string(), address: secure, tls: Some(tls) }];
+    let limit = Duration::from_secs(60);
+    assert_eq!(faults::roles(&members, limit).unwrap()[0].role, Some(Mode::Standalone));
+    let pid = ensemble.pid(1).unwrap();
+    let [fault, clear] = ["STOP", "CONT"].map(|signal| format!("kill -{signal} {pid}"));
+    for means in
+        [Means::Launched(ensemble.clone()), Means::Commands { fault, clear: Some(clear), timeout: limit }]
+    {
+        let mut fault = Injector::new(FaultKind::Pause, Victim::Leader, members.clone(), means).unwrap();
+        let mut told = Vec::new();
+        let mut tell = |stage, _: &[usize], _: &str| told.push(stage);
+        fault.prepare(&[0], &mut tell).unwrap();
+        fault.inject(&mut tell).unwrap();
+        fault.prove_active(limit, &mut tell).unwrap();
+        fault.clear(&mut tell).unwrap();
+        fault.prove_cleared(limit, &mut tell).unwrap();
+        use FaultStage::{Active, Asked, ClearAsked, Cleared, Prepared};
+        assert_eq!(told, [Prepared, Asked, Active, ClearAsked, Cleared]);
+    }
+}
+
 #[test]
 fn real_zookeeper_is_measured_over_tls() {
     if real_zookeeper("real_zookeeper_is_measured_over_tls").is_none() {
@@ -132,11 +168,13 @@ fn real_zookeeper_is_measured_over_tls() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     let (pki, stranger) = (Pki::new(dir, "authority"), Pki::new(dir, "stranger"));
-    let ensemble = zookeeper(dir, &pki);
+    let ensemble = Arc::new(zookeeper(dir, &pki));
     let member = &ensemble.members[0];
     let port = member.secure.unwrap().port();
     let secure = format!("zks://127.0.0.1:{port}");
     let (ca, cert, key) = (pki.file("ca.pem"), pki.file("cert.pem"), pki.file("key.pem"));
+
+    pause_and_resume(&ensemble, &pki);
 
     let workload = "phases = { warmup = \"500ms\", measure = \"2s\" }\n[dataset]\nnodes = 20\nvalue = \"20 KiB\"\n\
                     [[stream]]\nname = \"app\"\nsessions = 4\ndepth = 8\n\

@@ -36,8 +36,10 @@ pub(crate) enum Look {
     Unreachable,
     /// It took the connection and said nothing in time.
     Silent,
-    /// It answered, and what it said is no role.
-    Unwilling(String),
+    /// It answered that it serves nobody now.
+    NotServing(String),
+    /// What came says nothing of it: it could not be asked, or its answer is none to this question.
+    Unclear(String),
     /// It answered.
     Told(Srvr),
 }
@@ -118,10 +120,9 @@ async fn look(member: &Member, limit: Duration) -> Look {
         Ok(stream) => stream,
         Err(ConnectError::Timeout { what: Waited::Tcp, .. }) => return Look::Unreachable,
         Err(ConnectError::Timeout { .. }) => return Look::Silent,
-        Err(error @ (ConnectError::Tcp(_) | ConnectError::Tls(TlsFailure::Closed))) => {
-            return Look::Refused(error.to_string());
-        }
-        Err(error) => return Look::Unwilling(error.to_string()),
+        Err(ConnectError::Tcp(error)) => return broken(&error),
+        Err(error @ ConnectError::Tls(TlsFailure::Closed)) => return Look::Refused(error.to_string()),
+        Err(error) => return Look::Unclear(error.to_string()),
     };
     // A member that hangs is not left with one half-closed connection for each look.
     let reset = stream.reset_when_dropped(true);
@@ -133,12 +134,29 @@ async fn look(member: &Member, limit: Duration) -> Look {
     .await;
     match (reset, asked) {
         (_, Err(_)) => Look::Silent,
-        (Err(error), _) | (_, Ok(Err(error))) => Look::Refused(format!("it broke the connection: {error}")),
+        (Err(error), _) | (_, Ok(Err(error))) => broken(&error),
         (Ok(()), Ok(Ok(_))) => match Srvr::parse(&String::from_utf8_lossy(&answer)) {
             Ok(srvr) => Look::Told(srvr),
             Err(AnswerError::Empty) => Look::Refused("it closed the connection without an answer".to_owned()),
-            Err(error) => Look::Unwilling(error.to_string()),
+            Err(error @ AnswerError::NotServing) => Look::NotServing(error.to_string()),
+            Err(error) => Look::Unclear(error.to_string()),
         },
+    }
+}
+
+/// What an error of the network says of the member: one of this machine's own, such as too many open files, says nothing.
+fn broken(error: &io::Error) -> Look {
+    use io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable,
+        NetworkUnreachable, NotConnected, TimedOut, UnexpectedEof,
+    };
+    match error.kind() {
+        ConnectionRefused => Look::Refused(error.to_string()),
+        ConnectionReset | ConnectionAborted | BrokenPipe | NotConnected | UnexpectedEof => {
+            Look::Refused(format!("it broke the connection: {error}"))
+        }
+        HostUnreachable | NetworkUnreachable | TimedOut => Look::Unreachable,
+        _ => Look::Unclear(format!("it cannot be asked: {error}")),
     }
 }
 
@@ -252,8 +270,13 @@ mod tests {
         let asker = Asker::new().unwrap();
         let told = asker.look(&member(vec![srvr(Mode::Leader)]), LONG);
         assert!(matches!(&told, Look::Told(srvr) if srvr.mode == Mode::Leader), "{told:?}");
-        let unwilling = asker.look(&member(vec![NOT_SERVING.to_vec()]), LONG);
-        assert!(matches!(&unwilling, Look::Unwilling(why) if why.contains("not serving")), "{unwilling:?}");
+        let not_serving = asker.look(&member(vec![NOT_SERVING.to_vec()]), LONG);
+        assert!(
+            matches!(&not_serving, Look::NotServing(why) if why.contains("not serving")),
+            "{not_serving:?}"
+        );
+        let unclear = asker.look(&member(vec![b"HTTP/1.1 400".to_vec()]), LONG);
+        assert!(matches!(&unclear, Look::Unclear(_)), "{unclear:?}");
         let closed = asker.look(&member(vec![vec![]]), LONG);
         assert!(matches!(&closed, Look::Refused(why) if why.contains("without an answer")), "{closed:?}");
 
@@ -263,6 +286,17 @@ mod tests {
         let error = asker.check_serving(&silent, Duration::from_millis(20)).unwrap_err();
         assert!(error.starts_with("srvr: "), "{error}");
         drop(listener);
+        for (errno, expected) in [
+            (rustix::io::Errno::MFILE, "cannot be asked"),
+            (rustix::io::Errno::ADDRNOTAVAIL, "cannot be asked"),
+            (rustix::io::Errno::CONNRESET, "broke the connection"),
+        ] {
+            let look = broken(&errno.into());
+            let (Look::Unclear(why) | Look::Refused(why)) = &look else { panic!("{look:?}") };
+            let proves_nothing = matches!(look, Look::Unclear(_));
+            assert!(why.contains(expected) && proves_nothing == (expected == "cannot be asked"), "{look:?}");
+        }
+        assert_eq!(broken(&rustix::io::Errno::HOSTUNREACH.into()), Look::Unreachable);
         let refused = asker.look(&silent, LONG);
         assert!(matches!(&refused, Look::Refused(why) if why.contains("refused")), "{refused:?}");
     }

@@ -58,8 +58,9 @@ fn judge(kind: FaultKind, look: Look, before: Seen) -> Result<String, String> {
         (FaultKind::Pause, Look::Unreachable) => Err(unreachable()),
         (_, Look::Refused(how)) => Ok(how),
         (_, Look::Unreachable) => Ok(unreachable()),
-        (FaultKind::Command, Look::Unwilling(how)) => Ok(how),
-        (_, Look::Unwilling(how)) => Err(format!("it answers: {how}")),
+        (FaultKind::Command, Look::NotServing(how)) => Ok(how),
+        (_, Look::NotServing(how)) => Err(format!("it answers: {how}")),
+        (_, Look::Unclear(how)) => Err(how),
         (FaultKind::Command, Look::Told(srvr)) => changed(&srvr, before),
         (_, Look::Told(srvr)) => Err(format!("it answers as {}", srvr.mode.name())),
     }
@@ -111,25 +112,29 @@ mod tests {
     fn each_fault_shows_in_its_own_way() {
         use FaultKind::*;
         let before = Seen { role: Some(Mode::Leader), zxid: Some(3 << 32 | 5) };
-        let (refused, unwilling) =
-            (|| Look::Refused("refused".into()), || Look::Unwilling("not serving".into()));
+        let refused = || Look::Refused("refused".into());
+        let not_serving = || Look::NotServing("not serving".into());
+        let unclear = || Look::Unclear("too many open files".into());
         for (kind, look, expected) in [
             (Kill, refused(), Ok("refused")),
             (Kill, Look::Unreachable, Ok("nothing has come")),
             (Kill, Look::Silent, Err("has not answered for 300 ms")),
-            (Kill, unwilling(), Err("it answers: not serving")),
+            (Kill, not_serving(), Err("it answers: not serving")),
             (Restart, told(Mode::Follower, 4), Err("it answers as follower")),
             (KillRepeat, told(Mode::Leader, 3), Err("it answers as leader")),
             (Pause, Look::Silent, Ok("has not answered for 300 ms")),
             (Pause, refused(), Err("it does not hang, but is gone")),
             (Pause, Look::Unreachable, Err("nothing has come")),
-            (Pause, unwilling(), Err("it answers")),
+            (Pause, not_serving(), Err("it answers")),
             (Pause, told(Mode::Leader, 3), Err("it answers as leader")),
             (Command, Look::Silent, Ok("has not answered")),
             (Command, refused(), Ok("refused")),
-            (Command, unwilling(), Ok("not serving")),
+            (Command, not_serving(), Ok("not serving")),
             (Command, told(Mode::Follower, 4), Ok("it was leader and is follower")),
             (Command, told(Mode::Leader, 4), Ok("it was leader in term 3, and is in term 4")),
+            (Kill, unclear(), Err("too many open files")),
+            (Pause, unclear(), Err("too many open files")),
+            (Command, unclear(), Err("too many open files")),
             (Command, told(Mode::Leader, 3), Err("it answers as before, as leader in term 3")),
         ] {
             match (judge(kind, look.clone(), before), expected) {
