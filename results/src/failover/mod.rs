@@ -38,6 +38,8 @@ use quorumeter_record::{
 
 pub use live::{recovered_ns, rejoined_ns};
 pub use picture::{Mark, MarkedSlot, MemberSpan, Picture, ProbeRow, StageMark};
+#[cfg(test)]
+pub(crate) use stats::durations;
 pub use stats::{median_ranks, unseen_rate_upper};
 pub(crate) use summary::{lost_acked_writes, too_few, warnings};
 
@@ -94,3 +96,6 @@ fn judge(
     }
     Judged { summary: summary::summarise(plan, &manifest.streams, repetitions), pictures }
 }
+
+#[cfg(test)]
+mod tests;

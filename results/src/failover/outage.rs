@@ -265,9 +265,9 @@ pub(crate) fn ack_gap(clients: &[&Client], span: AckSpan) -> AckGap {
         (before_ns, sent_ns) = (ended_ns, sent_ns.max(sent));
     }
     if before_ns < span.to_ns {
-        let ended_ns = longest.gap_ns;
+        let longest_ns = longest.gap_ns;
         consider(&mut longest, before_ns, sent_ns, span.end_ns);
-        longest.is_censored = longest.gap_ns > ended_ns;
+        longest.is_censored = longest.gap_ns > longest_ns;
     }
     longest
 }

@@ -46,6 +46,8 @@ const INJECTION_SHARE: f64 = 0.05;
 const BASELINE_SHARE: f64 = 0.8;
 /// A generator that releases a slot later than so many periods after its intended time was itself the outage.
 const LATE_PERIODS: u64 = 5;
+/// Faults that leave the victim without a word to its own clients.
+const SILENCING: [&str; 3] = ["kill", "stop", "pause"];
 /// How long after the recovery writes have to reach a watcher.
 const WATCH_SETTLE_NS: u64 = 1_000_000_000;
 /// Writes so shortly before the fault is cleared may miss their event for that.
@@ -589,6 +591,12 @@ impl<'a> Measured<'a> {
                 invalid.push("nobody confirmed that the right member was hit".to_owned());
             }
             self.baseline_quality(&mut invalid);
+            let victims_probes =
+                self.facts.probes.clients.iter().any(|client| client.is_victims(&self.victims));
+            let silences = SILENCING.contains(&self.facts.plan.fault.as_str());
+            if silences && victims_probes && t0_proven.is_some() && !self.instants.contains_key("t1") {
+                invalid.push("no probe noticed the fault, not even those of the victim".to_owned());
+            }
         }
         let clients = self.facts.probes.clients.iter();
         let late =
@@ -706,7 +714,7 @@ pub(crate) fn rejoined_ns(
         };
         client.slots.iter().filter(serves).map(|slot| slot.ended_ns).min()
     };
-    let times: Option<Vec<u64>> = pinned.into_iter().map(|client| served(client)).collect();
+    let times: Option<Vec<u64>> = pinned.into_iter().map(served).collect();
     times?.into_iter().max()
 }
 

@@ -129,7 +129,7 @@ fn how() -> impl Strategy<Value = How> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
     /// Clients lose the service one after the other within 30 ms, and have it back within half a second of each other: the
     /// hole of any client is where all of theirs overlap, and that of every client reaches from the first to the last.
