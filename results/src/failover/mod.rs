@@ -32,8 +32,8 @@ mod watches;
 pub(crate) mod simulator;
 
 use quorumeter_record::{
-    Event, FailoverPlan, FailoverSummary, HistoryRow, Manifest, MemberLine, ProbeRole, ReadError,
-    RecordReader,
+    Event, FailoverPlan, FailoverSummary, HistoryRow, InvalidRepetition, Manifest, MemberLine, ProbeRole,
+    ReadError, RecordReader,
 };
 
 pub use live::{recovered_ns, rejoined_ns};
@@ -87,14 +87,17 @@ fn judge(
         watch,
         end_ns,
     };
-    let (mut repetitions, mut pictures) = (Vec::new(), Vec::new());
+    let (mut repetitions, mut invalid, mut pictures) = (Vec::new(), Vec::new(), Vec::new());
     for (i, course) in courses.repetitions.iter().enumerate() {
         let next_ns = courses.repetitions.get(i + 1).map(course::Course::start_ns);
-        let measured = repetition::measure(facts, course, next_ns);
+        let (measured, reasons) = repetition::measure(facts, course, next_ns);
+        if !measured.valid {
+            invalid.push(InvalidRepetition { repetition: measured.repetition, reasons });
+        }
         pictures.push(drawing::picture(course, &measured, facts));
         repetitions.push(measured);
     }
-    Judged { summary: summary::summarise(plan, &manifest.streams, repetitions), pictures }
+    Judged { summary: summary::summarise(plan, &manifest.streams, repetitions, invalid), pictures }
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ pub(crate) fn recovery(
 /// Of the acknowledged writes, those whose event no watcher got. `None` where events do not tell their transaction, and
 /// where there is no write.
 pub(crate) fn missed<'a>(writes: impl Iterator<Item = &'a HistoryRow>, events: &[HistoryRow]) -> Option<u64> {
-    if events.iter().any(|event| event.zxid == 0) {
+    if events.iter().any(|event| event.zxid <= 0) {
         return None;
     }
     let told: HashSet<(u32, i64)> = events.iter().map(|event| (event.key, event.zxid)).collect();
@@ -44,7 +44,7 @@ pub(crate) fn missed<'a>(writes: impl Iterator<Item = &'a HistoryRow>, events: &
 
 /// Events that a session got again. `None` where events do not tell their transaction, and without any.
 pub(crate) fn duplicates(events: &[HistoryRow]) -> Option<u64> {
-    if events.is_empty() || events.iter().any(|event| event.zxid == 0) {
+    if events.is_empty() || events.iter().any(|event| event.zxid <= 0) {
         return None;
     }
     let mut seen = HashSet::new();

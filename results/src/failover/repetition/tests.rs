@@ -279,7 +279,7 @@ fn acknowledged_writes_that_are_gone_are_counted_in_every_repetition() {
         EventKind::Audit { key: 1, version: Some(version), .. } => Some(version),
         _ => None,
     });
-    *audit.unwrap() -= 103; // 1 s of it was written after the repetition was over
+    *audit.unwrap() -= 603; // of 6 s it is not asked
     let lost = ns(&measured(&behind), "lost_acked_writes");
     assert!((1..=4).contains(&lost), "{lost}");
 
@@ -386,6 +386,27 @@ fn watchers_are_missed_and_told_twice() {
     changed.rows.retain(|row| !is_event(row));
     let told = measured(&changed);
     assert!(told.censored.contains(&"watch_recovery_ns".to_owned()));
+}
+
+#[test]
+fn a_slow_baseline_has_a_slow_threshold() {
+    let threshold_ms = |samples: usize, response_ms: u64| {
+        let mut scene = Scene::new(1, &[hole(2 * MS, 400 * MS, How::Refuse)]);
+        scene.rows.sort_by_key(|row| row.intended_ns);
+        let mut writes = 0;
+        scene.rows.retain(|row| {
+            let is_write = row.stream != 3 && row.stream != 4 && row.stream != 5 && row.intended_ns < T0;
+            writes += usize::from(is_write && row.kind == RowKind::Ok);
+            !is_write || writes <= samples
+        });
+        for row in scene.rows.iter_mut().filter(|row| row.intended_ns < T0) {
+            row.ended_ns = row.intended_ns + response_ms * MS;
+        }
+        measured(&scene).slow_threshold_ns / MS
+    };
+    assert_eq!(threshold_ms(100, 20), 200);
+    assert_eq!(threshold_ms(99, 20), 100, "too few samples");
+    assert_eq!(threshold_ms(1000, 5), 100, "no less than 100 ms");
 }
 
 fn six(change: impl FnOnce(&mut Scene)) -> FailoverSummary {
