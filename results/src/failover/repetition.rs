@@ -535,14 +535,16 @@ impl<'a> Measured<'a> {
         if survivors.is_empty() || self.write_outage.is_some_and(|bounds| bounds.is_censored) {
             return;
         }
-        let from_ns = t8.max(self.times.t5.unwrap_or(0));
         let slots = self.slots(&survivors);
-        let (ns, is_censored) = bad_time(&Line::any(&slots, self.writes).outages(from_ns, until_ns));
+        // What began before everybody was served again is the fault's.
+        let after = |line: Line, served_ns: Option<u64>| {
+            let mut outages = line.outages(t8, until_ns);
+            outages.retain(|outage| outage.first_ns >= served_ns.unwrap_or(0));
+            bad_time(&outages)
+        };
+        let (ns, is_censored) = after(Line::any(&slots, self.writes), self.times.t5);
         self.values.duration("rejoin_outage", ns, is_censored);
-        let from_ns = from_ns.max(self.times.t6.unwrap_or(0));
-        let each = slots
-            .iter()
-            .map(|slots| bad_time(&Line::of_client(slots, self.writes).outages(from_ns, until_ns)));
+        let each = slots.iter().map(|slots| after(Line::of_client(slots, self.writes), self.times.t6));
         let each: Vec<(u64, bool)> = each.collect();
         let worst_ns = each.iter().map(|(ns, _)| *ns).max().unwrap_or(0);
         self.values.duration("rejoin_outage_every", worst_ns, each.iter().any(|(_, censored)| *censored));

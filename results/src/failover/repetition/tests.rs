@@ -181,6 +181,16 @@ fn the_rejoin_is_an_outage_of_its_own() {
 }
 
 #[test]
+fn an_outage_that_only_the_clearing_ends_is_none_of_the_rejoin() {
+    let told = measured(&Scene::new(1, &[hole(2 * MS, T8 + 500 * MS, How::GiveUp(3 * S))]));
+    enclose(&told, "write_outage_any", T8 + 498 * MS, 4 * PERIOD);
+    assert_eq!((ns(&told, "rejoin_outage_ns"), ns(&told, "rejoin_outage_every_ns")), (0, 0));
+    assert_eq!(ns(&told, "outage_count"), 1);
+    assert!(told.instants_ns["t5"] > told.instants_ns["t8"]);
+    assert!(told.censored.is_empty(), "{:?}", told.censored);
+}
+
+#[test]
 fn a_victim_that_serves_old_reads_has_not_rejoined() {
     let mut scene = Scene::new(1, &[]);
     // Reads of the victim are of before the fault until 2 s after the clearing.
