@@ -4,17 +4,29 @@
 //! distinct and rise, what is missing between two of them are writes of unknown outcome that landed, and a version that is
 //! given again was lost.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use quorumeter_record::{HistoryRow, RowKind};
 
 use super::course::Audit;
 
-/// The acknowledged writes of one node, whose places among its slots are kept.
+/// The writes of one node.
 #[derive(Debug, Clone, Default)]
 struct Node {
-    /// All writes of it, by intended time.
+    /// All of them, by intended time.
     writes: Vec<HistoryRow>,
+    /// The acknowledged ones.
+    acked: Vec<Acked>,
+}
+
+/// An acknowledged write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Acked {
+    ended_ns: u64,
+    version: i32,
+    zxid: i64,
+    /// Its version was given again.
+    is_overtaken: bool,
 }
 
 /// The writes of all nodes.
@@ -45,6 +57,7 @@ impl Writes {
         }
         for node in writes.nodes.values_mut() {
             node.writes.sort_by_key(|write| write.intended_ns);
+            node.acked = acknowledged(&node.writes);
         }
         writes
     }
@@ -71,8 +84,7 @@ impl Writes {
     /// Nodes with an acknowledged write that none of the audits looked at.
     pub(crate) fn not_audited(&self, audits: &[&Audit]) -> u64 {
         let seen: BTreeSet<u32> = audits.iter().map(|audit| audit.key).collect();
-        let has_ack = |node: &Node| node.writes.iter().any(is_acked);
-        self.nodes.iter().filter(|(key, node)| has_ack(node) && !seen.contains(key)).count() as u64
+        self.nodes.iter().filter(|(key, node)| !node.acked.is_empty() && !seen.contains(key)).count() as u64
     }
 }
 
@@ -81,36 +93,52 @@ fn is_acked(write: &HistoryRow) -> bool {
     write.kind == RowKind::Ok && write.version >= 0
 }
 
+/// The acknowledged ones of a node's writes: a version that was given again was so to a write that was sent later, or to
+/// another transaction.
+fn acknowledged(writes: &[HistoryRow]) -> Vec<Acked> {
+    let acked = || writes.iter().filter(|write| is_acked(write));
+    // By when they were sent, with the least version from each of them on.
+    let mut sent: Vec<(u64, i32)> =
+        acked().map(|write| (write.sent_ns.unwrap_or(write.intended_ns), write.version)).collect();
+    sent.sort_unstable();
+    let mut least = i32::MAX;
+    for (_, version) in sent.iter_mut().rev() {
+        least = least.min(*version);
+        *version = least;
+    }
+    // Of each version the transaction that was acknowledged last.
+    let mut last: HashMap<i32, (u64, i64)> = HashMap::new();
+    for write in acked() {
+        let given = last.entry(write.version).or_default();
+        *given = (*given).max((write.ended_ns, write.zxid));
+    }
+    let overtaken = |write: &HistoryRow| {
+        let later = sent.partition_point(|(sent_ns, _)| *sent_ns < write.ended_ns);
+        let by_later = sent.get(later).is_some_and(|(_, least)| *least <= write.version);
+        by_later || last[&write.version].1 != write.zxid
+    };
+    acked()
+        .map(|write| Acked {
+            ended_ns: write.ended_ns,
+            version: write.version,
+            zxid: write.zxid,
+            is_overtaken: overtaken(write),
+        })
+        .collect()
+}
+
 impl Node {
     fn lost(&self, key: u32, audits: &[&Audit], after_ns: u64, until_ns: u64) -> u64 {
-        let acked = || self.writes.iter().filter(|write| is_acked(write));
-        // By when they were sent, with the least version from each of them on.
-        let mut sent: Vec<(u64, i32)> =
-            acked().map(|write| (write.sent_ns.unwrap_or(write.intended_ns), write.version)).collect();
-        sent.sort_unstable();
-        let mut least = i32::MAX;
-        for (_, version) in sent.iter_mut().rev() {
-            least = least.min(*version);
-            *version = least;
-        }
-        let mut given: BTreeMap<i32, Vec<(i64, u64)>> = BTreeMap::new();
-        for write in acked() {
-            given.entry(write.version).or_default().push((write.zxid, write.ended_ns));
-        }
-        let is_lost = |write: &&HistoryRow| {
-            let later = sent.partition_point(|(sent_ns, _)| *sent_ns < write.ended_ns);
-            let overtaken = sent.get(later).is_some_and(|(_, least)| *least <= write.version);
-            let given_again = given[&write.version].iter().any(|(zxid, ended_ns)| {
-                *zxid != write.zxid && (*ended_ns, *zxid) > (write.ended_ns, write.zxid)
-            });
-            let missing = audits.iter().filter(|audit| audit.key == key).any(|audit| {
+        let audits: Vec<&&Audit> = audits.iter().filter(|audit| audit.key == key).collect();
+        let is_missing = |write: &Acked| {
+            audits.iter().any(|audit| {
                 audit.version.is_none_or(|version| version < write.version)
                     || audit.mzxid.is_some_and(|mzxid| mzxid < write.zxid)
-            });
-            overtaken || given_again || missing
+            })
         };
-        let in_time = |write: &&HistoryRow| write.ended_ns > after_ns && write.ended_ns <= until_ns;
-        acked().filter(in_time).filter(is_lost).count() as u64
+        let in_time = |write: &&Acked| write.ended_ns > after_ns && write.ended_ns <= until_ns;
+        self.acked.iter().filter(in_time).filter(|write| write.is_overtaken || is_missing(write)).count()
+            as u64
     }
 
     fn resolve(&self, found: Option<i32>, from_ns: u64, to_ns: u64, resolved: &mut Resolved) {

@@ -111,18 +111,19 @@ impl Courses {
 }
 
 impl Courses {
-    /// Up to when acknowledged writes must be in what the audit of this repetition found: what was acknowledged before the
-    /// repetition was over, or, where the audit was made before that, 5 s before its first answer. `None` without an audit.
+    /// Up to when acknowledged writes must be in what the audit of this repetition found: 5 s before the repetition was over
+    /// and before the audit's first answer, as probes may write while it reads. What comes after that is for the next audit.
+    /// `None` without an audit.
     pub(crate) fn audited_until_ns(&self, repetition: u32) -> Option<u64> {
         let audits = self.audits.iter().filter(|audit| audit.repetition == repetition);
         let first_ns = audits.map(|audit| audit.t_ns).min()?;
         let course = self.repetitions.iter().find(|course| course.repetition == repetition);
-        let over_ns = course.and_then(|course| course.first(FaultStage::Over));
-        Some(over_ns.filter(|over_ns| *over_ns <= first_ns).unwrap_or(first_ns.saturating_sub(AUDIT_NS)))
+        let over_ns = course.and_then(|course| course.first(FaultStage::Over)).unwrap_or(first_ns);
+        Some(first_ns.min(over_ns).saturating_sub(AUDIT_NS))
     }
 }
 
-/// How long before its answer a node may have been read by an audit.
+/// How long before it is told a node may have been read by an audit.
 const AUDIT_NS: u64 = 5_000_000_000;
 
 impl Course {

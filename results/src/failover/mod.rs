@@ -32,12 +32,14 @@ mod watches;
 pub(crate) mod simulator;
 
 use quorumeter_record::{
-    Event, FailoverPlan, FailoverSummary, HistoryRow, Manifest, MemberLine, ProbeRole, ReadError,
-    RecordReader,
+    Event, FailoverPlan, FailoverSummary, HistoryRow, InvalidRepetition, Manifest, MemberLine, ProbeRole,
+    ReadError, RecordReader,
 };
 
 pub use live::{recovered_ns, rejoined_ns};
 pub use picture::{Mark, MarkedSlot, MemberSpan, Picture, ProbeRow, StageMark};
+#[cfg(test)]
+pub(crate) use stats::durations;
 pub use stats::{median_ranks, unseen_rate_upper};
 pub(crate) use summary::{lost_acked_writes, too_few, warnings};
 
@@ -85,12 +87,18 @@ fn judge(
         watch,
         end_ns,
     };
-    let (mut repetitions, mut pictures) = (Vec::new(), Vec::new());
+    let (mut repetitions, mut invalid, mut pictures) = (Vec::new(), Vec::new(), Vec::new());
     for (i, course) in courses.repetitions.iter().enumerate() {
         let next_ns = courses.repetitions.get(i + 1).map(course::Course::start_ns);
-        let measured = repetition::measure(facts, course, next_ns);
+        let (measured, reasons) = repetition::measure(facts, course, next_ns);
+        if !measured.valid {
+            invalid.push(InvalidRepetition { repetition: measured.repetition, reasons });
+        }
         pictures.push(drawing::picture(course, &measured, facts));
         repetitions.push(measured);
     }
-    Judged { summary: summary::summarise(plan, &manifest.streams, repetitions), pictures }
+    Judged { summary: summary::summarise(plan, &manifest.streams, repetitions, invalid), pictures }
 }
+
+#[cfg(test)]
+mod tests;

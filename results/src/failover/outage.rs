@@ -24,7 +24,7 @@ pub(crate) struct Scale {
     pub(crate) period_ns: u64,
     /// How long after its intended time a good slot ends, at most.
     pub(crate) threshold_ns: u64,
-    /// How long an op takes as a rule (p99 of the baseline): one that fails late was in the hole by then.
+    /// How long an op takes as a rule (p99 of the baseline): one that ends too late was in the hole by then.
     pub(crate) ordinary_ns: u64,
 }
 
@@ -166,16 +166,23 @@ impl Line {
         (last, None)
     }
 
+    /// By when a slot that fails was in the hole: by when its op failed, or, where that took too long, by when it should have
+    /// been answered as a rule.
+    fn failed_by_ns(&self, slot: &HistoryRow) -> u64 {
+        if slot.ended_ns <= slot.intended_ns + self.scale.threshold_ns {
+            slot.ended_ns
+        } else {
+            slot.intended_ns + self.scale.ordinary_ns
+        }
+    }
+
     fn outage(&self, first: usize, last: usize, end: Option<usize>) -> Outage {
         let (first_step, last_step) = (&self.steps[first], &self.steps[last]);
         let threshold_ns = self.scale.threshold_ns;
         let good = |slot: &&HistoryRow| is_good(slot, threshold_ns);
         // All slots of a failing period of `any` fail; the last of them tells that nobody was served any more.
         let failing = self.slots[first_step.slots.clone()].iter().filter(|slot| !is_good(slot, threshold_ns));
-        let began_by_ns = failing
-            .map(|slot| slot.ended_ns.min(slot.intended_ns + self.scale.ordinary_ns))
-            .max()
-            .unwrap_or(first_step.intended_ns);
+        let began_by_ns = failing.map(|slot| self.failed_by_ns(slot)).max().unwrap_or(first_step.intended_ns);
         // What had ended before a slot that failed was served before the hole.
         let before = self.slots[..first_step.slots.start].iter().filter(good);
         let began_after_ns = before
@@ -265,9 +272,9 @@ pub(crate) fn ack_gap(clients: &[&Client], span: AckSpan) -> AckGap {
         (before_ns, sent_ns) = (ended_ns, sent_ns.max(sent));
     }
     if before_ns < span.to_ns {
-        let ended_ns = longest.gap_ns;
+        let longest_ns = longest.gap_ns;
         consider(&mut longest, before_ns, sent_ns, span.end_ns);
-        longest.is_censored = longest.gap_ns > ended_ns;
+        longest.is_censored = longest.gap_ns > longest_ns;
     }
     longest
 }

@@ -59,7 +59,7 @@ pub(crate) fn counted_ns(
         lines.iter().map(|line| line.member.as_str()).filter(|m| !victims.iter().any(|v| v == m)).collect();
     let grown = members.into_iter().filter_map(|member| {
         let of_member = || lines.iter().filter(|line| line.member == member);
-        let before = of_member().filter(|line| line.t_ns < t0_ns).filter_map(counter).last()?;
+        let before = of_member().filter(|line| line.t_ns < t0_ns).filter_map(counter).next_back()?;
         let after = of_member().filter(|line| line.t_ns > t6_ns).find_map(counter)?;
         // One that counts less than before was started again.
         after.count.checked_sub(before.count).filter(|count| *count > 0)?;

@@ -30,7 +30,7 @@ use super::stats::quantile;
 use super::steady::Steady;
 use super::values::{Bounds, Values, bad_time};
 use super::watches;
-use crate::figures::{counted, duration, percent, span};
+use crate::figures::{counted, duration, span};
 
 /// The slow threshold follows from a baseline of so many samples or more,
 const THRESHOLD_SAMPLES: usize = 100;
@@ -38,14 +38,6 @@ const THRESHOLD_SAMPLES: usize = 100;
 const THRESHOLD_FACTOR: u64 = 10;
 /// and no less than this.
 const THRESHOLD_FLOOR_NS: u64 = 100_000_000;
-/// The injection may take so long,
-const INJECTION_LIMIT_NS: u64 = 50_000_000;
-/// or this part of the outage.
-const INJECTION_SHARE: f64 = 0.05;
-/// A baseline has this share of good slots, or does not count.
-const BASELINE_SHARE: f64 = 0.8;
-/// A generator that releases a slot later than so many periods after its intended time was itself the outage.
-const LATE_PERIODS: u64 = 5;
 /// How long after the recovery writes have to reach a watcher.
 const WATCH_SETTLE_NS: u64 = 1_000_000_000;
 /// Writes so shortly before the fault is cleared may miss their event for that.
@@ -112,8 +104,12 @@ struct Measured<'a> {
     notes: Vec<String>,
 }
 
-/// Measures one repetition. `next_ns` is when the one after it begins.
-pub(crate) fn measure(facts: Facts<'_>, course: &Course, next_ns: Option<u64>) -> RepetitionSummary {
+/// Measures one repetition, and tells why it does not count, if so. `next_ns` is when the one after it begins.
+pub(crate) fn measure(
+    facts: Facts<'_>,
+    course: &Course,
+    next_ns: Option<u64>,
+) -> (RepetitionSummary, Vec<String>) {
     let over = course.first(FaultStage::Over);
     let end_ns = over.or(next_ns).unwrap_or(facts.end_ns);
     let start_ns = course.start_ns();
@@ -539,14 +535,16 @@ impl<'a> Measured<'a> {
         if survivors.is_empty() || self.write_outage.is_some_and(|bounds| bounds.is_censored) {
             return;
         }
-        let from_ns = t8.max(self.times.t5.unwrap_or(0));
         let slots = self.slots(&survivors);
-        let (ns, is_censored) = bad_time(&Line::any(&slots, self.writes).outages(from_ns, until_ns));
+        // What began before everybody was served again is the fault's.
+        let after = |line: Line, served_ns: Option<u64>| {
+            let mut outages = line.outages(t8, until_ns);
+            outages.retain(|outage| outage.first_ns >= served_ns.unwrap_or(0));
+            bad_time(&outages)
+        };
+        let (ns, is_censored) = after(Line::any(&slots, self.writes), self.times.t5);
         self.values.duration("rejoin_outage", ns, is_censored);
-        let from_ns = from_ns.max(self.times.t6.unwrap_or(0));
-        let each = slots
-            .iter()
-            .map(|slots| bad_time(&Line::of_client(slots, self.writes).outages(from_ns, until_ns)));
+        let each = slots.iter().map(|slots| after(Line::of_client(slots, self.writes), self.times.t6));
         let each: Vec<(u64, bool)> = each.collect();
         let worst_ns = each.iter().map(|(ns, _)| *ns).max().unwrap_or(0);
         self.values.duration("rejoin_outage_every", worst_ns, each.iter().any(|(_, censored)| *censored));
@@ -558,122 +556,22 @@ impl<'a> Measured<'a> {
         rejoined_ns(&clients, &self.victims, thresholds, t8, self.times.end_ns)
     }
 
-    /// Why the repetition does not count.
-    fn validity(&mut self, is_over: bool) {
-        let Times { start_ns, t0, t0_proven, t7, end_ns, .. } = self.times;
-        let period_ns = self.facts.plan.probe_period_ns;
-        let course = self.course;
-        let mut invalid = Vec::new();
-        if !is_over {
-            invalid.push("it was not brought to its end".to_owned());
-        }
-        let until_ns = t0_proven.unwrap_or(end_ns);
-        for stage in [FaultStage::Failed, FaultStage::Skipped] {
-            let word = if stage == FaultStage::Failed { "the fault failed" } else { "the fault was skipped" };
-            let told = course.details(stage, until_ns);
-            invalid.extend(told.map(|detail| format!("{word}: {detail}")));
-        }
-        if course.first(FaultStage::Asked).is_none() {
-            invalid.push("the fault was not injected".to_owned());
-        } else {
-            match t0_proven {
-                None => invalid.push("the fault was never proven to be in effect".to_owned()),
-                Some(t0_proven) => self.injection(t0_proven - t0, &mut invalid),
-            }
-            let wrong = course.first(FaultStage::WrongVictim).is_some();
-            if wrong {
-                let detail = course.details(FaultStage::WrongVictim, u64::MAX).collect::<Vec<_>>().join("; ");
-                let detail = if detail.is_empty() { detail } else { format!(": {detail}") };
-                invalid.push(format!("somebody else was hit than was meant to be{detail}"));
-            } else if course.first(FaultStage::VictimConfirmed).is_none() {
-                invalid.push("nobody confirmed that the right member was hit".to_owned());
-            }
-            self.baseline_quality(&mut invalid);
-        }
-        let clients = self.facts.probes.clients.iter();
-        let late =
-            clients.clone().flat_map(|client| client.between(t0, t7.unwrap_or(end_ns).saturating_add(1)));
-        let lag = late.map(|slot| slot.released_ns.saturating_sub(slot.intended_ns)).max().unwrap_or(0);
-        if lag > LATE_PERIODS * period_ns {
-            invalid.push(format!(
-                "the load generator released a probe {} late, more than {LATE_PERIODS} periods",
-                duration(lag as i64)
-            ));
-        }
-        let silent: Vec<&str> = clients
-            .filter(|client| client.between(start_ns, end_ns).is_empty())
-            .map(|client| client.label.as_str())
-            .collect();
-        let rows_missing = self
-            .facts
-            .courses
-            .rows_missing_ns
-            .iter()
-            .any(|t| (start_ns..=end_ns + WATCH_SETTLE_NS).contains(t));
-        if rows_missing {
-            invalid.push("rows of the probes' history are missing".to_owned());
-        }
-        if !silent.is_empty() {
-            invalid.push(format!("there is no history of {}", silent.join(", ")));
-        }
-        if self.facts.probes.clients.is_empty() {
-            invalid.push("there are no probes".to_owned());
-        }
-        self.invalid = invalid;
-    }
-
-    /// The time from asking to proof is the uncertainty of the fault's own time.
-    fn injection(&mut self, took_ns: u64, invalid: &mut Vec<String>) {
-        self.values.duration("injection", took_ns, false);
-        let outage_ns = self.write_outage.map_or(0, |bounds| bounds.upper_ns);
-        let limit_ns = INJECTION_LIMIT_NS.max((outage_ns as f64 * INJECTION_SHARE) as u64);
-        if took_ns > limit_ns {
-            invalid.push(format!(
-                "the fault was in effect {} after it was asked for, more than {} (5 % of the outage, at least 50 ms)",
-                duration(took_ns as i64),
-                duration(limit_ns as i64)
-            ));
-        }
-    }
-
-    fn baseline_quality(&self, invalid: &mut Vec<String>) {
-        let Times { start_ns, t0, .. } = self.times;
-        let (mut good, mut all) = (0_u64, 0_u64);
-        for client in self.facts.probes.clients.iter().filter(|client| client.policy != NO_RECONNECT) {
-            let threshold_ns = self.scale(client.role).threshold_ns;
-            // What was open at the fault, and might still have been good, is the fault's.
-            let known = |slot: &&HistoryRow| slot.ended_ns <= t0 || slot.intended_ns + threshold_ns < t0;
-            for slot in client.between(start_ns, t0).iter().filter(known) {
-                all += 1;
-                good += u64::from(is_good(slot, threshold_ns));
-            }
-        }
-        if good == 0 {
-            invalid.push("no slot of its baseline is good".to_owned());
-        } else if (good as f64) < all as f64 * BASELINE_SHARE {
-            invalid.push(format!(
-                "only {} of its baseline's slots are good, less than {}",
-                percent(good as f64 / all as f64),
-                percent(BASELINE_SHARE)
-            ));
-        }
-    }
-
-    fn finish(mut self) -> RepetitionSummary {
+    fn finish(mut self) -> (RepetitionSummary, Vec<String>) {
         let after = self.times.t0_proven.unwrap_or(u64::MAX);
         let failed =
             self.course.stages.iter().filter(|mark| mark.stage == FaultStage::Failed && mark.t_ns > after);
         self.notes.extend(failed.map(|mark| mark.detail.clone()));
-        RepetitionSummary {
+        let summary = RepetitionSummary {
             repetition: self.course.repetition,
             valid: self.invalid.is_empty(),
             victims: self.course.victims.clone(),
-            notes: self.invalid.into_iter().chain(self.notes).collect(),
+            notes: self.invalid.iter().cloned().chain(self.notes).collect(),
             slow_threshold_ns: self.writes.threshold_ns,
             instants_ns: self.instants,
             values: self.values.values,
             censored: self.values.censored,
-        }
+        };
+        (summary, self.invalid)
     }
 }
 
@@ -706,9 +604,11 @@ pub(crate) fn rejoined_ns(
         };
         client.slots.iter().filter(serves).map(|slot| slot.ended_ns).min()
     };
-    let times: Option<Vec<u64>> = pinned.into_iter().map(|client| served(client)).collect();
+    let times: Option<Vec<u64>> = pinned.into_iter().map(served).collect();
     times?.into_iter().max()
 }
+
+mod validity;
 
 #[cfg(test)]
 mod tests;

@@ -80,3 +80,58 @@ impl Steady {
         to_ns.saturating_sub(WINDOWS * WINDOW_NS)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failover::simulator::{How, Simulated, history, hole};
+    use crate::fixture::{MS, S};
+
+    const THRESHOLD: u64 = 100 * MS;
+
+    fn slots(holes: &[crate::failover::simulator::Hole]) -> Vec<HistoryRow> {
+        let client = Simulated { stream: 0, session: 0, member: None, key: 0, phase_ns: 0 };
+        let mut slots = history(client, holes, false, 20 * S);
+        slots.sort_by_key(|slot| slot.intended_ns);
+        slots
+    }
+
+    fn first(slots: &[HistoryRow], from_ns: u64, to_ns: u64) -> Option<u64> {
+        Steady::of_baseline(slots, 0, 4 * S, THRESHOLD).unwrap().first(slots, from_ns, to_ns)
+    }
+
+    #[test]
+    fn five_windows_have_to_be_as_before() {
+        let clean = slots(&[]);
+        assert_eq!(first(&clean, 4 * S, 9 * S), Some(4 * S));
+        assert_eq!(first(&clean, 4 * S + 1, 20 * S), Some(4 * S + 10 * MS));
+        assert_eq!(first(&clean, 4 * S + 1, 9 * S), None, "five windows do not fit");
+        // A tenth of the goodput may be missing; so the windows begin 100 ms before the hole ends.
+        let hole_of = slots(&[hole(4 * S, 5 * S, How::Refuse)]);
+        assert_eq!(first(&hole_of, 4 * S, 20 * S), Some(4 * S + 900 * MS));
+        let twice = slots(&[hole(4 * S, 5 * S, How::Refuse), hole(9 * S, 9 * S + 500 * MS, How::Refuse)]);
+        assert_eq!(first(&twice, 4 * S, 20 * S), Some(9 * S + 400 * MS));
+    }
+
+    #[test]
+    fn a_greater_p99_is_not_steady() {
+        let slow = |ns: u64| {
+            let mut slots = slots(&[]);
+            let late = slots.iter_mut().filter(|slot| (4 * S..8 * S).contains(&slot.intended_ns));
+            late.for_each(|slot| slot.ended_ns += ns);
+            first(&slots, 4 * S, 20 * S)
+        };
+        // The p99 is 1.2 ms: 2 ms more are allowed.
+        assert_eq!(slow(MS), Some(4 * S));
+        // One op of 100 in a window may be beyond its p99.
+        assert_eq!(slow(3 * MS), Some(8 * S - 10 * MS));
+    }
+
+    #[test]
+    fn nothing_is_like_no_baseline() {
+        let none = slots(&[hole(0, 20 * S, How::Refuse)]);
+        assert_eq!(Steady::of_baseline(&none, 0, 4 * S, THRESHOLD), None);
+        assert_eq!(Steady::of_baseline(&[], 0, 4 * S, THRESHOLD), None);
+        assert_eq!(Steady::last_start_ns(S), 0);
+    }
+}

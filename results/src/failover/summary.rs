@@ -23,6 +23,7 @@ pub(crate) fn summarise(
     plan: &FailoverPlan,
     streams: &[StreamInfo],
     repetitions: Vec<RepetitionSummary>,
+    invalid: Vec<InvalidRepetition>,
 ) -> FailoverSummary {
     let valid = || repetitions.iter().filter(|repetition| repetition.valid);
     let mut policies: BTreeMap<String, PolicySummary> = BTreeMap::new();
@@ -51,15 +52,12 @@ pub(crate) fn summarise(
         }
     }
     let valid = u32::try_from(valid().count()).unwrap_or(u32::MAX);
-    let invalid = repetitions.iter().filter(|repetition| !repetition.valid).map(|repetition| {
-        InvalidRepetition { repetition: repetition.repetition, reasons: repetition.notes.clone() }
-    });
     FailoverSummary {
         fault: plan.fault.clone(),
         victim: plan.victim.clone(),
         planned: plan.repetitions,
         valid,
-        invalid: invalid.collect(),
+        invalid,
         probe_period_ns: plan.probe_period_ns,
         poll_period_ns: plan.poll_period_ns,
         unseen_rate_upper: unseen_rate_upper(valid).filter(|_| none_was_seen(&all_counts, valid)),
@@ -135,10 +133,12 @@ pub(crate) fn warnings(summary: &FailoverSummary) -> Vec<String> {
         ));
     }
     for (name, durations) in &summary.durations {
-        if durations.censored > 0 {
+        let name = name.trim_end_matches("_ns");
+        // Of two bounds one is enough.
+        if durations.censored > 0 && !name.ends_with("_lower") {
             warnings.push(format!(
                 "{} did not end in {} of {}: see --limit",
-                name.trim_end_matches("_ns"),
+                name.trim_end_matches("_upper"),
                 durations.censored,
                 counted(durations.n.into(), "repetition")
             ));

@@ -33,7 +33,7 @@ pub(crate) fn recovery(
 /// Of the acknowledged writes, those whose event no watcher got. `None` where events do not tell their transaction, and
 /// where there is no write.
 pub(crate) fn missed<'a>(writes: impl Iterator<Item = &'a HistoryRow>, events: &[HistoryRow]) -> Option<u64> {
-    if events.iter().any(|event| event.zxid == 0) {
+    if events.iter().any(|event| event.zxid <= 0) {
         return None;
     }
     let told: HashSet<(u32, i64)> = events.iter().map(|event| (event.key, event.zxid)).collect();
@@ -44,7 +44,7 @@ pub(crate) fn missed<'a>(writes: impl Iterator<Item = &'a HistoryRow>, events: &
 
 /// Events that a session got again. `None` where events do not tell their transaction, and without any.
 pub(crate) fn duplicates(events: &[HistoryRow]) -> Option<u64> {
-    if events.is_empty() || events.iter().any(|event| event.zxid == 0) {
+    if events.is_empty() || events.iter().any(|event| event.zxid <= 0) {
         return None;
     }
     let mut seen = HashSet::new();
@@ -83,4 +83,70 @@ pub(crate) fn removal(expiries: &[HistoryRow], from_ns: u64, to_ns: u64) -> Remo
         }
     }
     removal
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expiry(intended_ns: u64, ended_ns: u64, kind: RowKind) -> HistoryRow {
+        HistoryRow {
+            intended_ns,
+            released_ns: intended_ns,
+            sent_ns: None,
+            ended_ns,
+            zxid: 0,
+            session: 0,
+            connection: 0,
+            key: u32::MAX,
+            code: 0,
+            version: -1,
+            stream: 0,
+            member: None,
+            op: 1,
+            kind,
+        }
+    }
+
+    #[test]
+    fn ephemeral_nodes_go_late_or_too_early() {
+        use RowKind::{Failed, Ok, Unknown};
+        let rows = [
+            expiry(10, 90, Ok),       // over before
+            expiry(90, 130, Ok),      // 40
+            expiry(150, 210, Ok),     // 60, and ends after
+            expiry(190, 160, Failed), // 30 too early
+            expiry(205, 300, Ok),     // due after
+        ];
+        let told = removal(&rows, 100, 200);
+        assert_eq!(told, Removal { longest_ns: Some((60, false)), premature: 1, count: 3 });
+        let open = removal(&[expiry(120, 500, Unknown), expiry(120, 130, Ok)], 100, 200);
+        assert_eq!(open.longest_ns, Some((380, true)));
+        assert_eq!(removal(&rows, 400, 500), Removal::default());
+    }
+
+    #[test]
+    fn what_events_do_not_tell_is_not_counted() {
+        let event = |zxid, session| HistoryRow { zxid, session, key: 1, ..expiry(5, 5, RowKind::Event) };
+        let write = |zxid, kind| HistoryRow { zxid, key: 1, ..expiry(5, 5, kind) };
+        let (ok, unknown) = (RowKind::Ok, RowKind::Unknown);
+        let writes = [write(7, ok), write(8, ok), write(9, unknown)];
+        assert_eq!(missed(writes.iter(), &[event(7, 0)]), Some(1));
+        assert_eq!(missed(writes.iter(), &[event(7, 0), event(0, 0)]), None);
+        assert_eq!(missed(writes[2..].iter(), &[event(7, 0)]), None);
+        assert_eq!(duplicates(&[event(7, 0), event(7, 1), event(7, 0)]), Some(1));
+        assert_eq!(duplicates(&[]), None);
+        assert_eq!(duplicates(&[event(0, 0), event(0, 0)]), None);
+    }
+
+    #[test]
+    fn the_last_watcher_counts() {
+        let event = |ended_ns, session| HistoryRow { session, ..expiry(ended_ns, ended_ns, RowKind::Event) };
+        let events = [event(90, 0), event(120, 1), event(130, 1), event(150, 0)];
+        let told = |watchers, end_ns| recovery(&events, watchers, 100, end_ns).map(|r| (r.ns, r.is_censored));
+        assert_eq!(told(2, 1000), Some((50, false)));
+        assert_eq!(told(2, 140), Some((40, true)));
+        assert_eq!(told(3, 1000), Some((900, true)));
+        assert_eq!(told(0, 1000), None);
+    }
 }

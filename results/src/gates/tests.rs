@@ -421,3 +421,134 @@ fn what_is_known_at_the_end_only_cannot_stop_a_run() {
         assert_eq!(Gate::parse(text).unwrap().check_interval(), Ok(()), "{text}");
     }
 }
+
+/// A measurement of six: outages of 400 to 450 ms, of which one did not end, and no interval for `java`.
+fn failover_summary() -> quorumeter_record::Summary {
+    use crate::failover::simulator::{How, Scene, hole};
+    let scene = Scene::new(6, &[hole(2_000_000, 400_000_000, How::Refuse)]);
+    let mut measurement = scene.judge().summary;
+    let durations = |values: &[(u64, bool)]| crate::failover::durations(values);
+    let ms = |ms: u64| (ms * 1_000_000, false);
+    for (name, values) in [
+        ("write_outage_any_lower_ns", [ms(390), ms(400), ms(410), ms(420), ms(430), ms(440)]),
+        ("write_outage_any_upper_ns", [ms(400), ms(410), ms(420), ms(430), ms(440), ms(450)]),
+        ("rejoin_outage_ns", [ms(0), ms(10), ms(20), ms(30), ms(40), (50_000_000, true)]),
+    ] {
+        measurement.durations.insert(name.to_owned(), durations(&values));
+    }
+    let java = measurement.policies.get_mut("java").unwrap();
+    java.durations
+        .insert("write_outage_client_upper_ns".to_owned(), durations(&[ms(700), (900_000_000, true)]));
+    java.counts
+        .insert("sessions_lost".to_owned(), quorumeter_record::Counts { values: vec![1, 2], total: 3 });
+    let mut summary = summary();
+    summary.generator.verdict = GeneratorVerdict::Limited;
+    summary.failover = Some(measurement);
+    summary
+}
+
+#[test]
+fn a_failover_is_read_at_the_bound_that_is_harder_to_pass() {
+    let summary = failover_summary();
+    for (text, expected) in [
+        ("write_outage_any.median < 426ms", Passed), // 425
+        ("write_outage_any.median < 425ms", Failed),
+        ("write_outage_any.median <= 425ms", Passed),
+        ("write_outage_any.median > 414ms", Passed), // 415
+        ("write_outage_any.median > 415ms", Failed),
+        ("write_outage_any_lower.median < 416ms", Passed),
+        ("write_outage_any_upper.median > 424ms", Passed),
+        ("write_outage_any.min < 401ms", Passed),
+        ("write_outage_any.max < 450ms", Failed),
+        ("write_outage_any.max <= 450ms", Passed),
+        // One that did not end is longer than its limit.
+        ("rejoin_outage.max < 50ms", Failed),
+        ("rejoin_outage.max < 60ms", Inconclusive),
+        ("rejoin_outage.max > 49ms", Passed),
+        ("rejoin_outage.median < 26ms", Passed),
+        ("java.write_outage_client.median < 700ms", Failed),
+        ("java.write_outage_client.median < 2s", Inconclusive),
+        ("java.write_outage_client.min < 701ms", Passed),
+        ("lost_acked_writes <= 0", Passed),
+        ("lost_acked_writes == 0", Passed),
+        ("java.sessions_lost < 3", Failed),
+        ("java.sessions_lost <= 3", Passed),
+        // Nothing tells these.
+        ("ephemeral_removal.max < 1s", Inconclusive),
+        ("kazoo.write_outage_client.max < 1s", Inconclusive),
+        ("ephemeral_premature == 0", Inconclusive),
+    ] {
+        assert_eq!(outcome(text, &summary), expected, "{text}");
+    }
+    let reason = |text: &str| Gate::parse(text).unwrap().evaluate(&summary).reason;
+    assert_eq!(
+        reason("write_outage_any.median < 2s"),
+        "write_outage_any.median is 425 ms (its upper bound, 96.9 % interval 400 ms to 450 ms, of 6 repetitions)"
+    );
+    assert_eq!(
+        reason("rejoin_outage.max < 60ms"),
+        "rejoin_outage.max is at least 50.0 ms, and how much more cannot be told, as it did not end within the limit \
+         (of 6 repetitions)"
+    );
+    assert!(reason("java.write_outage_client.median < 2s").contains("too few for an interval"));
+    assert_eq!(reason("ephemeral_removal.max < 1s"), "no repetition that counts tells it");
+    let mut none = summary.clone();
+    none.failover.as_mut().unwrap().valid = 0;
+    none.failover.as_mut().unwrap().durations.clear();
+    let result = Gate::parse("write_outage_any.max < 1s").unwrap().evaluate(&none);
+    assert_eq!((result.outcome, result.reason.as_str()), (Inconclusive, "no repetition counts"));
+    none.failover = None;
+    assert_eq!(outcome("write_outage_any.max < 1s", &none), Inconclusive);
+}
+
+#[test]
+fn names_of_a_failover_are_checked() {
+    for (text, says) in [
+        ("write_outage_any.p99 < 1s", "`p99` is none of min, median, max"),
+        ("write_outage_any < 1s", "which statistic of it? Write `write_outage_any.median`"),
+        ("write_outage_client.median < 1s", "of which policy? Write `java.write_outage_client.median`"),
+        ("java.rejoin_outage.max < 1s", "`rejoin_outage` is of all clients"),
+        ("java.lost_acked_writes < 1", "`lost_acked_writes` is of all clients"),
+        ("write_outage_ani.median < 1s", "did you mean `write_outage_any`?"),
+        ("lost_acked_write < 1", "the forms are"),
+        ("lost_acked_writes < 1ms", "is a count"),
+        ("lost_acked_writes < 0", "cannot hold"),
+        ("write_outage_any.median < 1", "is a duration"),
+    ] {
+        let error = Gate::parse(text).expect_err(text).to_string();
+        assert!(error.contains(says), "{text}: {error}");
+    }
+    let plan = crate::failover::simulator::Scene::new(1, &[]).manifest.failover.unwrap();
+    let exists = |text: &str, plan| Gate::parse(text).unwrap().check_exists(&streams(), plan);
+    for text in [
+        "write_outage_any.median < 2s",
+        "read_outage_every_lower.max < 2s",
+        "java.write_outage_client.median < 2s",
+        "pinned.reconnect_time.max < 2s",
+        "pinned.sessions_expired == 0",
+        "lost_acked_writes == 0",
+        "app.read.rate > 1/s",
+    ] {
+        assert_eq!(exists(text, Some(&plan)), Ok(()), "{text}");
+    }
+    let error = exists("kazoo.write_outage_client.median < 2s", Some(&plan)).unwrap_err().to_string();
+    assert!(error.contains("its policies are pinned, ideal, java"), "{error}");
+    let error = exists("write_outage_any.median < 2s", None).unwrap_err().to_string();
+    assert!(error.contains("which `quorumeter failover` measures"), "{error}");
+    // Every one that is known can be parsed, and is itself.
+    for metric in known_metrics(&streams(), Some(&plan)) {
+        let units = ["< 10ms", "> 10/s", "> 1"];
+        let gate = units.iter().find_map(|unit| Gate::from_parts(&metric, unit).ok()).expect(&metric);
+        assert_eq!(gate.metric.to_string(), metric);
+        assert_eq!(gate.check_exists(&streams(), Some(&plan)), Ok(()), "{metric}");
+    }
+    let error = Gate::parse("write_outage_any.max < 1s").unwrap().check_interval().unwrap_err().to_string();
+    assert!(error.contains("make it a gate"), "{error}");
+}
+
+#[test]
+fn a_stream_may_be_called_as_a_metric_is() {
+    let gate = Gate::parse("election.rate > 1/s").unwrap();
+    assert_eq!(gate.metric.to_string(), "election.rate");
+    assert!(!gate.metric.is_of_failover());
+}

@@ -129,7 +129,7 @@ fn how() -> impl Strategy<Value = How> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
     /// Clients lose the service one after the other within 30 ms, and have it back within half a second of each other: the
     /// hole of any client is where all of theirs overlap, and that of every client reaches from the first to the last.
@@ -138,21 +138,31 @@ proptest! {
         from in 0_u64..20_000_000,
         length in prop_oneof![1_000_000_u64..150_000_000, 1_000_000_u64..3_000_000_000],
         each in prop::collection::vec((0..PERIOD, 0_u64..30_000_000, 0_u64..500_000_000, how()), 1..6),
+        slow in 0_u64..80_000_000,
     ) {
         let holes: Vec<_> = each
             .iter()
             .map(|(_, late, longer, how)| hole(T0 + from + late, T0 + from + length.max(late + 1) + longer, *how))
             .collect();
-        let clients: Vec<Client> = (0..).zip(&each).zip(&holes)
+        let mut clients: Vec<Client> = (0..).zip(&each).zip(&holes)
             .map(|((n, (phase, ..)), hole)| client(n, *phase, std::slice::from_ref(hole)))
             .collect();
+        // Some answers are under way for longer.
+        for slot in clients.iter_mut().flat_map(|client| client.slots.iter_mut().skip(7).step_by(13)) {
+            slot.ended_ns += slow;
+        }
         for (client, hole) in clients.iter().zip(&holes) {
             let truth = hole.to_ns - hole.from_ns;
             let told = bounds(&Line::of_client(&client.slots, SCALE).outages(T0, 8 * S), &[client]);
             prop_assert!(told.lower_ns <= truth && truth <= told.upper_ns, "client: {truth} in {told:?}");
             prop_assert!(!told.is_censored);
-            let hidden = if hole.how == How::Hang { 101 * MS } else { 0 };
-            prop_assert!(told.upper_ns - told.lower_ns <= 3 * PERIOD + hidden, "wide: {truth} in {told:?}");
+            // What hangs and is answered in time is good, and what fails in time had failed by then.
+            let hidden = match hole.how {
+                How::Hang => 101 * MS,
+                How::GiveUp(ns) if ns <= 100 * MS => ns,
+                _ => 0,
+            };
+            prop_assert!(told.upper_ns - told.lower_ns <= 3 * PERIOD + hidden + 2 * slow, "wide: {truth} in {told:?}");
         }
         let clients: Vec<&Client> = clients.iter().collect();
         let starts = || holes.iter().map(|hole| hole.from_ns);
@@ -194,6 +204,6 @@ proptest! {
         let truth = script.last().unwrap().to_ns - script[0].from_ns;
         let told = bounds(&outages, &[&only]);
         prop_assert!(told.lower_ns <= truth && truth <= told.upper_ns, "{truth} in {told:?}");
-        prop_assert!(told.upper_ns - told.lower_ns <= 3 * PERIOD, "wide: {truth} in {told:?}");
+        prop_assert!(told.upper_ns - told.lower_ns <= 3 * PERIOD + gives_up, "wide: {truth} in {told:?}");
     }
 }
