@@ -239,7 +239,9 @@ fn ops_wait_out_a_dead_server() {
     assert_eq!(of(SessionChange::Lost), [lost_ns]);
     assert!(of(SessionChange::Reattached)[0] < back_ns);
     let tried = of(SessionChange::ConnectFailed);
-    assert!(!tried.is_empty() && tried.iter().all(|t_ns| (lost_ns..back_ns).contains(t_ns)));
+    assert!(tried.iter().all(|t_ns| (lost_ns..back_ns).contains(t_ns)));
+    // Every 10 ms, on a machine that keeps up; what is released meanwhile is no reason to put it off.
+    assert!(tried.len() >= 50, "{}", tried.len());
 }
 
 /// Time, stream, session id and cause of the session events of one sort.

@@ -193,10 +193,8 @@ impl<D: Driver, P: Part> Link<D, P> {
             }
             let attempt = attempts.next(&mut random);
             let pause_ms = if ever_connected { attempt.pause_ms } else { attempt.pause_ms.min(100.0) };
-            tokio::select! {
-                () = sleep(Duration::from_micros((pause_ms * 1e3) as u64)), if pause_ms > 0.0 => {}
-                () = self.wake.notified(), if pause_ms > 0.0 => continue,
-                () = std::future::ready(()), if pause_ms == 0.0 => {}
+            if !self.pause(pause_ms).await {
+                return;
             }
             let permit = match ever_connected {
                 true => None,
@@ -216,6 +214,22 @@ impl<D: Driver, P: Part> Link<D, P> {
                 Err(pause) => sleep(pause).await,
             }
         }
+    }
+
+    /// Pauses; returns false when the session is to end.
+    async fn pause(&self, pause_ms: f64) -> bool {
+        if pause_ms > 0.0 {
+            let deadline = sleep(Duration::from_micros((pause_ms * 1e3) as u64));
+            tokio::pin!(deadline);
+            while !self.closing.get() {
+                tokio::select! {
+                    () = &mut deadline => break,
+                    // Perhaps of the connection before, which is no reason to try earlier, or to try another member.
+                    () = self.wake.notified() => {}
+                }
+            }
+        }
+        !self.closing.get()
     }
 
     /// Serves one connection to its end.
@@ -265,6 +279,7 @@ impl<D: Driver, P: Part> Link<D, P> {
         self.give_up(shared, now_ns);
         let mut state = self.state.borrow_mut();
         let identity = state.connection.take().map(|c| c.identity()).unwrap_or_default();
+        state.broken = None;
         state.part.detached(&mut shared.recorder.borrow_mut(), now_ns);
         Ended { at_ns: now_ns, error, identity }
     }
