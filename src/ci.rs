@@ -150,11 +150,15 @@ fn write_file(path: &Path, content: &str) -> Result<(), CiError> {
     fs::write(path, content).map_err(|source| CiError { path: path.to_owned(), source })
 }
 
+/// What of a step's summary is left to others that write after this, bytes.
+const LEFT_TO_OTHERS: usize = 64 * 1024;
+
 /// Adds to what the step has written so far; the limit is of all of it.
 fn add_to_summary(path: &Path, records: &[&Analysis]) -> Result<(), CiError> {
     let add = || {
         let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-        let room = STEP_SUMMARY_BYTES.saturating_sub(file.metadata()?.len() as usize);
+        let taken = file.metadata()?.len() as usize + LEFT_TO_OTHERS;
+        let room = STEP_SUMMARY_BYTES.saturating_sub(taken);
         file.write_all(render_step_summary(records, room).as_bytes())
     };
     add().map_err(|source| CiError { path: path.to_owned(), source })

@@ -52,6 +52,10 @@ fn what_cannot_be_done_is_told_with_a_next_step() {
         (&["run", "--out", "file/below"], 5, &["cannot create the folder"]),
         (&["report", "nowhere"], 1, &["not a run record"]),
         (&["report", "full"], 1, &["not a run record"]),
+        (&["report", "full", "--format", "yaml"], 1, &["no report format", "junit"]),
+        (&["report", "full", "--json", "--format", "csv"], 1, &["cannot be used with"]),
+        (&["report", "full", "--inconclusive", "maybe"], 1, &["possible values: fail, warn"]),
+        (&["compare"], 1, &["required", "<RUN>"]),
         (&["clean", "--target", "zk://127.0.0.1:1"], 5, &["refused"]),
         (&["ensemble", "up", "embedded:3"], 1, &["zookeeper:N"]),
     ];

@@ -12,6 +12,7 @@ mod interrupted;
 mod lives;
 mod options;
 mod outcomes;
+mod pipelines;
 mod read_only;
 mod secrets;
 #[path = "../support/mod.rs"]

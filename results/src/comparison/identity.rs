@@ -41,7 +41,12 @@ pub(super) fn differences(sides: &[&[Record]]) -> (Vec<Difference>, Vec<String>)
         let sets: Vec<BTreeSet<String>> =
             told.iter().map(|side| side.iter().filter_map(value).collect()).collect();
         if told.iter().flatten().any(|facts| value(facts).is_none()) && !is_harmless {
-            unchecked.push(what.clone());
+            // One word for everything of a kind.
+            let kind = ["workload", "setting"].into_iter().find(|kind| what.starts_with(kind));
+            let told = kind.map_or_else(|| what.clone(), str::to_owned);
+            if !unchecked.contains(&told) {
+                unchecked.push(told);
+            }
         }
         if sets.iter().flatten().collect::<BTreeSet<_>>().len() > 1 {
             let values =
@@ -70,7 +75,7 @@ fn facts(record: &Record) -> Facts {
         facts.must("probe period", span(failover.probe_period_ns));
         facts.must("poll period", span(failover.poll_period_ns));
         let policies: Vec<&str> = failover.policies.keys().map(String::as_str).collect();
-        facts.must("policies", policies.join(", "));
+        facts.must("policies", if policies.is_empty() { "none".to_owned() } else { policies.join(", ") });
     } else {
         for (name, stream) in &summary.streams {
             facts.must(&format!("kind of stream {name}"), format!("{:?}", stream.loop_kind).to_lowercase());

@@ -76,7 +76,7 @@ pub(super) fn title(analysis: &Analysis) -> String {
 /// The cases of a record: the verdict, its checks, its gates. None is there that was not looked at.
 pub(super) fn cases(analysis: &Analysis) -> Vec<Case> {
     let summary = &analysis.summary;
-    let mut cases = vec![verdict(summary), complete(summary), balanced(summary)];
+    let mut cases = vec![verdict(analysis), complete(summary), balanced(summary)];
     match &summary.failover {
         None => cases.push(generator(summary)),
         Some(failover) => cases.extend(failover_checks(analysis, failover)),
@@ -98,8 +98,11 @@ fn check(name: &str, outcome: Outcome, reason: impl Into<String>) -> Case {
     Case { name: name.to_owned(), class: "check", outcome, reason: reason.into() }
 }
 
-fn verdict(summary: &Summary) -> Case {
+fn verdict(analysis: &Analysis) -> Case {
+    let summary = &analysis.summary;
     let outcome = match summary.verdict {
+        // Whatever becomes of the rest.
+        Verdict::Inconclusive if Inconclusive::Warn.verdict(analysis) != Verdict::Pass => Outcome::Failed,
         Verdict::Pass => Outcome::Passed,
         Verdict::GateFailed | Verdict::Unsafe => Outcome::Failed,
         Verdict::Inconclusive => Outcome::Inconclusive,
@@ -234,6 +237,9 @@ mod tests {
             analysis.stops = if abort { vec![stop] } else { Vec::new() };
             assert_eq!(Inconclusive::Warn.verdict(&analysis), warned, "{verdict:?} {gates:?} {abort}");
             assert_eq!(Inconclusive::Fail.verdict(&analysis), verdict);
+            // The case of the verdict fails where the exit code does, either way.
+            let is_fatal = matches!(found(&analysis, "verdict").0, Outcome::Failed | Outcome::Error);
+            assert_eq!(is_fatal, warned != Verdict::Pass, "{verdict:?} {gates:?} {abort}");
         }
     }
 

@@ -26,7 +26,19 @@ const GROUPS: [(&str, &[&str]); 4] = [
     ),
     ("as the member came back", &["rejoin_outage", "rejoin_outage_every", "rejoin_time"]),
     ("until all was as before", &["recovery_time", "watch_recovery", "ephemeral_removal"]),
-    (PHASES, &["detection", "election", "sync", "client_tail", "members_election", "members_unavailable"]),
+    (
+        PHASES,
+        &[
+            "injection",
+            "detection",
+            "election",
+            "sync",
+            "client_tail",
+            "phases_residual",
+            "members_election",
+            "members_unavailable",
+        ],
+    ),
 ];
 const PHASES: &str = "phases, by polls of members";
 const POLICIES: &str = "the worst client by policy";

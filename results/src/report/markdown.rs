@@ -28,7 +28,8 @@ pub fn render_markdown(analysis: &Analysis) -> String {
         let _ = writeln!(out, "> **{}**\n", escape(&limited));
     }
     list(&mut out, &summary.reasons);
-    list_facts(&mut out, &wording::setting(analysis));
+    let of_failover = summary.failover.as_ref().map(failover::setting).unwrap_or_default();
+    list_facts(&mut out, &[of_failover, wording::setting(analysis)].concat());
     match &summary.failover {
         Some(failover) => failover_tables(&mut out, failover),
         None => op_table(&mut out, analysis),
@@ -74,7 +75,6 @@ fn heading(analysis: &Analysis) -> String {
 }
 
 fn failover_tables(out: &mut String, failover: &FailoverSummary) {
-    list_facts(out, &failover::setting(failover));
     out.push_str("| metric | min | median | 95 % interval of the median | max | n (no end) |\n|---|--:|--:|--:|--:|--:|\n");
     for metric in failover::metrics(failover) {
         let [min, median, max] = [Statistic::Min, Statistic::Median, Statistic::Max]

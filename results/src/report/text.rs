@@ -61,8 +61,8 @@ fn run_text(analysis: &Analysis) -> String {
 /// Of a failover measurement its own numbers come first, and what its ops went through over all of it is told shortly.
 fn failover_text(analysis: &Analysis, failover: &FailoverSummary, columns: usize) -> String {
     let mut out = String::new();
-    facts(&mut out, &wording::setting(analysis));
     facts(&mut out, &failover::setting(failover));
+    facts(&mut out, &wording::setting(analysis));
     out.push('\n');
     out.push_str(&failover::section(analysis, failover, columns));
     out.push_str("\nAll ops over the whole measurement, the faults included\n\n");
