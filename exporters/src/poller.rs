@@ -54,10 +54,10 @@ pub struct PolledMember {
 /// |---|---|
 /// | `srvr` | in every poll |
 /// | `mntr`, the process | at most once a second, and when a poll is asked for |
-/// | `zabstate` of the AdminServer, where its address is known | the same, and whenever `srvr` tells no role or one that is new |
+/// | `zabstate` of the AdminServer, where its address is known | when `srvr` tells no role, or one that is new |
 ///
-/// A member that keeps its role takes part, so that `zabstate` in every poll would tell nothing more, at five times the
-/// cost. Members are polled by tasks of their own: one that hangs delays no other. None is asked a second question of a
+/// A member that keeps its role takes part, as `mntr` confirms: `zabstate` in every poll would tell nothing more, at five
+/// times the cost of `srvr` to the member. Members are polled by tasks of their own: one that hangs delays no other. None is asked a second question of a
 /// kind while the first is open.
 ///
 /// `t_ns` is when the last of the answers was complete and `answer_ns` how long ago the first question was asked: what
@@ -67,7 +67,10 @@ pub struct PolledMember {
 ///
 /// # What it costs
 ///
-/// `cargo run --release -p quorumeter-benches --example poll_cost` measures it.
+/// `cargo run --release -p quorumeter-benches --example poll_cost` measures it, on a ZooKeeper 3.9.4 of three members that
+/// is idle otherwise. On two cores at 50 polls a second each member used 6.6 % of a core (0.1 % without polls) and the
+/// poller, for all three, 3.1 %; the median answer took 1.1 ms. Members that have just started, whose code is not compiled
+/// yet, use two to three times as much. A member logs each four-letter word, about 100 bytes.
 #[derive(Debug)]
 pub struct Poller {
     period: watch::Sender<Duration>,
@@ -228,7 +231,7 @@ impl<P: FnMut(&Member) -> Option<ProcessUse>> Polls<P> {
         let told = srvr.filter(|srvr| answer_is_taken(&srvr.text, |text| zookeeper::srvr(&mut line, text)));
         line.t_ns = told.as_ref().map_or_else(|| self.clock.now_ns(), |srvr| srvr.done_ns);
         if let Some(srvr) = told {
-            self.add_to(&mut line, srvr.asked_ns, is_full, deadline).await;
+            self.add_to(&mut line, srvr.asked_ns, deadline).await;
             line.answer_ns = Some(line.t_ns - srvr.asked_ns);
         }
         if is_full {
@@ -238,9 +241,9 @@ impl<P: FnMut(&Member) -> Option<ProcessUse>> Polls<P> {
     }
 
     /// Adds what `zabstate` and `mntr` tell to what `srvr` has told, which was asked at `since_ns`.
-    async fn add_to(&mut self, line: &mut MemberLine, since_ns: u64, is_full: bool, deadline: Instant) {
+    async fn add_to(&mut self, line: &mut MemberLine, since_ns: u64, deadline: Instant) {
         if let Some(address) = self.polled.admin
-            && (is_full || line.role.is_none() || line.role != self.role_with_state)
+            && (line.role.is_none() || line.role != self.role_with_state)
         {
             let get = async move { admin_server::get(address, "zabstate", OPEN_LIMIT).await };
             self.zabstate.ask(self.clock, deadline, get);
