@@ -24,6 +24,7 @@ use tokio::time::{sleep, timeout};
 const SRVR: &str = include_str!("answers/3.9.4/leader.srvr");
 const MNTR: &str = include_str!("answers/3.9.4/leader.mntr");
 const ZABSTATE: &str = include_str!("answers/3.9.4/leader.zabstate");
+const FOLLOWER: &str = include_str!("answers/3.9.4/follower.srvr");
 const NOT_SERVING: &str = include_str!("answers/3.9.4/looking.srvr");
 
 /// More than any test waits for anything that is to come.
@@ -274,6 +275,31 @@ fn an_adminserver_that_hangs_delays_one_poll_and_what_it_says_late_is_not_taken_
             lines.wait(member.address, |line| line.t_ns > released_ns && line.zab_state.is_some()).await;
         assert!(admin.asked("zabstate") >= 2, "{line:?}");
         assert!(line.t_ns - line.answer_ns.unwrap() >= told.last().unwrap().t_ns, "{line:?}");
+    });
+}
+
+#[test]
+fn zabstate_is_asked_when_a_role_is_new_or_missing() {
+    on_a_local_runtime(async {
+        let (member, admin) =
+            (Script::start(Manner::Answers(SRVR)).await, Script::start(Manner::Answers("")).await);
+        let lines = Lines::default();
+        let members = [polled(member.address, Some(admin.address))];
+        let _poller = lines.poll(&members, PERIOD_MIN, Clock::start());
+        let told = lines.wait_for(member.address, 12).await;
+        let full = told.iter().filter(|line| line.process.is_some()).count();
+        assert_eq!(told.iter().filter(|line| line.zab_state.is_some()).count(), full, "{told:?}");
+
+        member.becomes(Manner::Answers(NOT_SERVING));
+        let out = lines.wait(member.address, |line| line.role.is_none()).await;
+        lines.wait(member.address, |line| line.role.is_none() && line.t_ns > out.t_ns).await;
+        member.becomes(Manner::Answers(FOLLOWER));
+        let again = lines.wait(member.address, |line| line.role.as_deref() == Some("follower")).await;
+        assert_eq!(again.zab_state.as_deref(), Some("broadcast"));
+        let without = lines.of(member.address).into_iter().filter(|line| line.role.is_none());
+        for line in without {
+            assert_eq!((line.zab_state.as_deref(), line.term), (Some("broadcast"), Some(3)), "{line:?}");
+        }
     });
 }
 

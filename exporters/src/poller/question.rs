@@ -1,7 +1,5 @@
 //! A question to a member that is open until it is answered.
 
-use std::time::Duration;
-
 use quorumeter_targets::Clock;
 use quorumeter_targets::zookeeper::admin::AdminError;
 use tokio::task::{JoinHandle, spawn_local};
@@ -33,21 +31,22 @@ impl Question {
         self.0.is_some()
     }
 
-    /// Asks, unless the question is open.
+    /// Asks, unless the question is open. It is overdue from `due` on. An answer that nobody has taken is forgotten.
     pub(super) fn ask(
         &mut self,
         clock: Clock,
-        patience: Duration,
+        due: Instant,
         asking: impl Future<Output = Result<String, AdminError>> + 'static,
     ) {
-        self.0.get_or_insert_with(|| Open {
-            asked_ns: clock.now_ns(),
-            due: Instant::now() + patience,
-            task: spawn_local(async move {
-                let text = asking.await;
-                (clock.now_ns(), text)
-            }),
+        if self.0.as_ref().is_some_and(|open| !open.task.is_finished()) {
+            return;
+        }
+        let asked_ns = clock.now_ns();
+        let task = spawn_local(async move {
+            let text = asking.await;
+            (clock.now_ns(), text)
         });
+        self.0 = Some(Open { asked_ns, due, task });
     }
 
     /// The answer, if it comes by `deadline`; the question stays open otherwise.
