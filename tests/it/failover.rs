@@ -1,5 +1,6 @@
 //! Failover measurements on two members that are not there for a time that is known.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use quorumeter_ensemble::faults::{FaultKind, Victim};
@@ -7,13 +8,16 @@ use quorumeter_experiments::failover::{Commands, Settings};
 use quorumeter_experiments::observe::Nobody;
 use quorumeter_experiments::{FailoverOptions, Failure, Finished, TargetSpec, failover};
 use quorumeter_loadgen::plan::Workload;
-use quorumeter_record::{FailoverSummary, Verdict};
+use quorumeter_record::{FailoverSummary, RepetitionSummary, Verdict};
 
 use crate::support::pair::{Hole, How, Pair};
 use crate::support::{self, QUORUMETER};
 
 const MS: Duration = Duration::from_millis(1);
 const BOTH: &[usize] = &[0, 1];
+
+/// Probes of two measurements at once would be late for each other.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// What runs beside the probes.
 const LOAD: &str = "phases = { warmup = \"500ms\" }\ndataset = { nodes = 100 }\n\
@@ -70,16 +74,25 @@ fn measure(pair: &Pair, settings: Settings, commands: (String, String)) -> Measu
 
 /// Measures holes, one series each repetition, and hands over, of each that counts, its number, the lengths of its holes,
 /// the time from the first one's start to the last one's end, in nanoseconds, and what was measured.
+///
+/// A repetition in which the machine stalled does not count; when none does, all are done again, up to three times.
 fn check(series: &[&[Hole]], mut each: impl FnMut(usize, &[u64], u64, &dyn Fn(&str) -> Option<u64>)) {
+    assert!((0..3).any(|_| check_once(series, &mut each)), "no repetition of three times as many counts");
+}
+
+/// Returns whether any repetition counts.
+fn check_once(
+    series: &[&[Hole]],
+    each: &mut impl FnMut(usize, &[u64], u64, &dyn Fn(&str) -> Option<u64>),
+) -> bool {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let pair = Pair::start(series);
     let measured = measure(&pair, settings(series.len()), pair.commands());
     let failover = measured.failover();
     let made = pair.made();
     for (number, (repetition, holes)) in failover.repetitions.iter().zip(&made).enumerate() {
-        // A machine that stalls makes a sample that does not count, and says so.
         if !repetition.valid {
-            let late = |note: &String| note.contains("late") || note.contains("baseline");
-            assert!(repetition.notes.iter().any(late), "{repetition:?}");
+            assert!(was_stalled(repetition), "{repetition:?}");
             continue;
         }
         let ns = |from: Instant, to: Option<Instant>| (to.unwrap() - from).as_nanos() as u64;
@@ -88,7 +101,13 @@ fn check(series: &[&[Hole]], mut each: impl FnMut(usize, &[u64], u64, &dyn Fn(&s
         println!("{number}: {lengths:?} {:?}", repetition.values);
         each(number, &lengths, whole, &|name| repetition.values.get(name).copied());
     }
-    assert!(failover.repetitions.iter().any(|repetition| repetition.valid), "{failover:?}");
+    failover.repetitions.iter().any(|repetition| repetition.valid)
+}
+
+/// Whether a repetition does not count because the machine was too busy.
+fn was_stalled(repetition: &RepetitionSummary) -> bool {
+    let because = ["late, more than", "baseline's slots", "after it was asked for"];
+    repetition.reasons.iter().any(|reason| because.iter().any(|part| reason.contains(part)))
 }
 
 /// Whatever the members do, the bounds enclose how long they were gone.
@@ -136,10 +155,12 @@ fn kinds_of_outages_are_told_apart() {
                     assert!(value("ack_gap_any_ns").unwrap() < 200_000_000);
                 }
                 1 => {
-                    // 20 ms are fewer than five slots: one outage, with both holes and what is between them in it.
-                    assert!(lower("write_outage_any") <= whole && whole <= upper("write_outage_any"));
-                    assert!(lower("write_outage_any") > lengths[0].max(lengths[1]), "more than either hole");
-                    assert!(value("outage_count").unwrap() >= 1);
+                    // Slots at the end of the first hole are answered in time: then five in a row may be good between the two,
+                    // and these are two outages. Otherwise it is one, with both holes in it.
+                    let (count, bad) = (value("outage_count").unwrap(), value("bad_time_total_ns").unwrap());
+                    let length = if count == 2 { lengths[0] } else { whole };
+                    assert!(lower("write_outage_any") <= length && length <= upper("write_outage_any"));
+                    assert!((1..=2).contains(&count) && bad >= lengths[0] + lengths[1], "{count} {bad}");
                 }
                 _ => {
                     let length = lengths[0];
@@ -156,13 +177,14 @@ fn kinds_of_outages_are_told_apart() {
 fn an_outage_without_an_end_is_censored() {
     let endless = Hole { members: BOTH, how: How::Hang, after: 50 * MS, length: None };
     let pair = Pair::start(&[&[endless]]);
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let settings = Settings { limit: Duration::from_secs(5), ..settings(1) };
     let measured = measure(&pair, settings, pair.commands());
     let failover = measured.failover();
     let repetition = &failover.repetitions[0];
     println!("{repetition:#?}");
     if !repetition.valid {
-        assert!(repetition.notes.iter().any(|note| note.contains("late")), "{repetition:?}");
+        assert!(was_stalled(repetition), "{repetition:?}");
         return;
     }
     let upper = &failover.durations["write_outage_any_upper_ns"];
