@@ -23,7 +23,7 @@ pub(crate) fn phases(lines: &[MemberLine], victims: &[String], t0_ns: u64) -> Ph
     let old_term = before.iter().filter_map(|line| line.term).max();
     let old_leader = before.iter().rfind(|line| line.leads()).map(|line| line.member.as_str());
     let detected_ns = survivors().find(|line| line.is_out_of_service()).map(|line| line.t_ns);
-    let in_new_term = |line: &MemberLine| line.term > old_term && line.term.is_some();
+    let in_new_term = |line: &MemberLine| old_term.is_some() && line.term > old_term;
     let has_taken_over = |line: &MemberLine| line.leads() && old_leader.is_some_and(|old| old != line.member);
     let elected = survivors().find(|line| {
         let joins = matches!(line.zab_state.as_deref(), Some("discovery" | "synchronization"));
@@ -146,6 +146,11 @@ mod tests {
             line.zab_state = None;
         }
         let victims = ["a".to_owned()];
+        assert_eq!(ms(phases(&lines, &victims, 100_000_000)), [Some(130), Some(400), Some(400)]);
+        // Terms that nobody told before are not new.
+        for line in &mut lines[..3] {
+            line.term = None;
+        }
         assert_eq!(ms(phases(&lines, &victims, 100_000_000)), [Some(130), Some(400), Some(400)]);
         // No answer tells nothing.
         lines[3].answer_ns = None;

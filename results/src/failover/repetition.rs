@@ -22,7 +22,7 @@ use quorumeter_record::{
 use super::audit::Writes;
 use super::course::{Audit, Course, Courses};
 use super::metrics::PINNED;
-use super::outage::{AckSpan, Line, Scale, ack_gap, every};
+use super::outage::{AckSpan, Line, Outage, Scale, ack_gap, every};
 use super::phases::{Phases, counted_ns, phases};
 use super::probes::{Client, NO_RECONNECT, Probes, between, is_good, response_ns};
 use super::sessions::{self, SessionCourse};
@@ -38,6 +38,8 @@ const THRESHOLD_SAMPLES: usize = 100;
 const THRESHOLD_FACTOR: u64 = 10;
 /// and no less than this.
 const THRESHOLD_FLOOR_NS: u64 = 100_000_000;
+/// Without a clearing, gaps that begin so shortly before the end are not looked for.
+const ACK_MARGIN_NS: u64 = 1_000_000_000;
 /// How long after the recovery writes have to reach a watcher.
 const WATCH_SETTLE_NS: u64 = 1_000_000_000;
 /// Writes so shortly before the fault is cleared may miss their event for that.
@@ -96,8 +98,12 @@ struct Measured<'a> {
     times: Times,
     writes: Scale,
     reads: Scale,
-    /// Whether a write outage did not end, and how long it was at most.
+    /// How long writes were out for all clients.
     write_outage: Option<Bounds>,
+    /// The outage behind it; `None` when there was none.
+    first_outage: Option<Outage>,
+    /// A surviving client was not served again.
+    some_stay_out: bool,
     values: Values,
     instants: BTreeMap<String, u64>,
     invalid: Vec<String>,
@@ -137,6 +143,8 @@ pub(crate) fn measure(
         writes: scale(ProbeRole::Write),
         reads: scale(ProbeRole::Read),
         write_outage: None,
+        first_outage: None,
+        some_stay_out: false,
         values: Values::default(),
         instants: BTreeMap::new(),
         invalid: Vec::new(),
@@ -200,7 +208,9 @@ impl<'a> Measured<'a> {
 
     fn ack_span(&self) -> AckSpan {
         let Times { start_ns, t0, end_ns, .. } = self.times;
-        AckSpan { start_ns, from_ns: t0, to_ns: self.times.cleared_ns(), end_ns }
+        // The last acknowledgement before the end is not followed by a gap.
+        let to_ns = self.times.t8.unwrap_or(end_ns.saturating_sub(ACK_MARGIN_NS));
+        AckSpan { start_ns, from_ns: t0, to_ns, end_ns }
     }
 
     /// Gaps and outages of writes and reads, of any client, of every one and of each policy's.
@@ -250,14 +260,17 @@ impl<'a> Measured<'a> {
         if !survivors.is_empty() {
             let gaps = survivors.iter().map(|client| ack_gap(&[client], span));
             let longest = gaps.max_by_key(|gap| (gap.is_censored, gap.hole_ns)).unwrap_or_default();
-            let bounds = Bounds::new(every.first(), &longest, scale.period_ns);
+            let bounds = Bounds::new(own(&every, any.first()), &longest, scale.period_ns);
             self.values.outage(&format!("{name}_every"), bounds);
         }
         if role == ProbeRole::Write {
             self.write_outage = Some(bounds);
+            let every = own(&every, any.first());
+            self.first_outage = any.first().copied();
             self.times.t5 = any.first().and_then(|outage| outage.end_ns);
-            self.times.t6 = every.first().and_then(|outage| outage.end_ns).max(self.times.t5);
-            if every.first().is_some_and(|outage| outage.end_ns.is_none()) {
+            self.times.t6 = every.and_then(|outage| outage.end_ns).max(self.times.t5);
+            self.some_stay_out = every.is_some_and(|outage| outage.end_ns.is_none());
+            if self.some_stay_out {
                 self.times.t6 = None;
             }
         }
@@ -278,7 +291,8 @@ impl<'a> Measured<'a> {
             }
             let outages = Line::of_client(slots, self.writes).outages(t0, self.times.cleared_ns());
             let gap = ack_gap(&[client], self.ack_span());
-            let bounds = Bounds::new(outages.first(), &gap, self.writes.period_ns);
+            let outage = own(&outages, self.first_outage.as_ref());
+            let bounds = Bounds::new(outage, &gap, self.writes.period_ns);
             let group = worst.entry(client.group()).or_insert(bounds);
             *group = group.worst(bounds);
         }
@@ -310,6 +324,7 @@ impl<'a> Measured<'a> {
         let outages = writers.outages(self.times.t0, self.times.cleared_ns());
         let served_ns = outages.iter().map(|outage| outage.end_ns.unwrap_or(end_ns)).max();
         let from_ns = t0_proven.max(self.times.t6.unwrap_or(0)).max(served_ns.unwrap_or(0));
+        let from_ns = if self.some_stay_out { end_ns } else { from_ns };
         self.times.t7 = baseline.first(&load, from_ns, end_ns);
         self.instant("t7", self.times.t7);
         let last_ns = self.times.t7.unwrap_or(Steady::last_start_ns(end_ns));
@@ -544,6 +559,9 @@ impl<'a> Measured<'a> {
         };
         let (ns, is_censored) = after(Line::any(&slots, self.writes), self.times.t5);
         self.values.duration("rejoin_outage", ns, is_censored);
+        if self.some_stay_out {
+            return;
+        }
         let each = slots.iter().map(|slots| after(Line::of_client(slots, self.writes), self.times.t6));
         let each: Vec<(u64, bool)> = each.collect();
         let worst_ns = each.iter().map(|(ns, _)| *ns).max().unwrap_or(0);
@@ -573,6 +591,13 @@ impl<'a> Measured<'a> {
         };
         (summary, self.invalid)
     }
+}
+
+/// Of outages of some clients the one that goes with the outage of all of them: the first that is not over before that
+/// begins, as a single client may have failed for a moment before. Without an outage of all the first.
+fn own<'o>(outages: &'o [Outage], of_all: Option<&Outage>) -> Option<&'o Outage> {
+    let begins_ns = of_all.map_or(0, |outage| outage.first_ns);
+    outages.iter().find(|outage| outage.end_ns.is_none_or(|end_ns| end_ns > begins_ns))
 }
 
 /// t9: the first time from `t8` to `end_ns` at which every victim has served: its pinned read probe has a good op that saw the

@@ -142,6 +142,39 @@ fn clients_that_recover_one_after_the_other_are_all_waited_for() {
 }
 
 #[test]
+fn a_moment_before_is_not_taken_for_the_outage_of_every_client() {
+    let moment = hole(2 * MS, 60 * MS, How::Refuse).of(&["java 1"]);
+    let told = measured(&Scene::new(1, &[moment, hole(500 * MS, 1500 * MS, How::Refuse)]));
+    enclose(&told, "write_outage_any", S, 4 * PERIOD);
+    for name in ["write_outage_every", "java.write_outage_client", "ideal.write_outage_client"] {
+        enclose(&told, name, S, 3 * PERIOD);
+    }
+}
+
+#[test]
+fn one_client_that_stays_out_is_censored_alone() {
+    let all = hole(2 * MS, 400 * MS, How::Refuse);
+    let told = measured(&Scene::new(1, &[all, hole(400 * MS, 100 * S, How::Refuse).of(&["java 2"])]));
+    assert!(told.valid, "{:?}", told.notes);
+    enclose(&told, "write_outage_any", 398 * MS, 4 * PERIOD);
+    for name in ["write_outage_every_upper_ns", "java.write_outage_client_upper_ns", "recovery_time_ns"] {
+        assert!(told.censored.contains(&name.to_owned()), "{name}: {:?}", told.censored);
+    }
+    assert!(!told.instants_ns.contains_key("t6") && !told.values.contains_key("rejoin_outage_every_ns"));
+    assert_eq!(ns(&told, "rejoin_outage_ns"), 0);
+}
+
+#[test]
+fn without_a_clearing_nothing_is_told_of_a_rejoin() {
+    let mut scene = Scene::new(1, &[hole(2 * MS, 400 * MS, How::Refuse)]).without(FaultStage::ClearAsked);
+    let told = measured(&scene);
+    enclose(&told, "write_outage_any", 398 * MS, 4 * PERIOD);
+    assert!(told.censored.is_empty() && !told.values.contains_key("rejoin_time_ns"), "{told:?}");
+    scene.rows.retain(|row| row.ended_ns < T0 + 12 * S || row.kind != RowKind::Ok);
+    assert!(measured(&scene).censored.contains(&"ack_gap_any_ns".to_owned()));
+}
+
+#[test]
 fn what_never_ends_is_censored_and_stays_valid() {
     for how in [How::Refuse, How::GiveUp(90 * S), How::Hang] {
         let told = measured(&Scene::new(1, &[hole(2 * MS, 100 * S, how)]));

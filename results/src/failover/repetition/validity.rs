@@ -68,8 +68,9 @@ impl Measured<'_> {
                 duration(lag as i64)
             ));
         }
+        // A client that does not reconnect may have no more to tell.
         let silent: Vec<&str> = clients
-            .filter(|client| client.between(start_ns, end_ns).is_empty())
+            .filter(|client| client.policy != NO_RECONNECT && client.between(start_ns, end_ns).is_empty())
             .map(|client| client.label.as_str())
             .collect();
         let rows_missing =
