@@ -109,10 +109,11 @@ fn paired(durations: &BTreeMap<String, Durations>) -> Vec<(String, &Durations, &
         .collect()
 }
 
-/// The counts, those of policies by `<policy>.<count>`.
+/// The counts, those of policies by `<policy>.<count>` where there is anything to tell.
 pub(super) fn counts(failover: &FailoverSummary) -> Vec<(String, &Counts)> {
     let of_policies = failover.policies.iter().flat_map(|(policy, summary)| {
-        summary.counts.iter().map(move |(name, counts)| (format!("{policy}.{name}"), counts))
+        let told = summary.counts.iter().filter(|(_, counts)| counts.total > 0);
+        told.map(move |(name, counts)| (format!("{policy}.{name}"), counts))
     });
     failover.counts.iter().map(|(name, counts)| (name.clone(), counts)).chain(of_policies).collect()
 }
