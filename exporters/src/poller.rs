@@ -57,8 +57,10 @@ pub struct PolledMember {
 /// | `zabstate` of the AdminServer, where its address is known | when `srvr` tells no role, or one that is new |
 ///
 /// A member that keeps its role takes part, as `mntr` confirms: `zabstate` in every poll would tell nothing more, at five
-/// times the cost of `srvr` to the member. Members are polled by tasks of their own: one that hangs delays no other. None is asked a second question of a
-/// kind while the first is open.
+/// times the cost of `srvr` to the member.
+///
+/// Members are polled by tasks of their own: one that hangs delays no other. None is asked a second question of a kind
+/// while the first is open.
 ///
 /// `t_ns` is when the last of the answers was complete and `answer_ns` how long ago the first question was asked: what
 /// a line tells is of instants between the two. A member that has not answered `srvr` after ten periods, and after
@@ -207,7 +209,7 @@ struct Polls<P> {
     srvr: Question,
     zabstate: Question,
     mntr: Question,
-    /// The role that the member had when it last answered `zabstate`.
+    /// The role that the member had when `zabstate` had nothing more to tell of it.
     role_with_state: Option<String>,
     /// A member that may not answer `mntr` is not asked again.
     mntr_is_refused: bool,
@@ -254,7 +256,10 @@ impl<P: FnMut(&Member) -> Option<ProcessUse>> Polls<P> {
             && answer_is_taken(&zabstate.text, |text| zookeeper::zabstate(line, text))
         {
             line.t_ns = line.t_ns.max(zabstate.done_ns);
-            self.role_with_state.clone_from(&line.role);
+            // Until it takes part there is more to come.
+            if line.zab_state.as_deref().is_none_or(|state| state == "broadcast") {
+                self.role_with_state.clone_from(&line.role);
+            }
         }
         if let Some(Answer { done_ns, text: Ok(text), .. }) =
             self.mntr.answer_in_time().await.filter(of_this_poll)
