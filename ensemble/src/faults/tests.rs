@@ -287,7 +287,7 @@ impl Actor {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let file = dir.join(address.to_string());
-        std::fs::write(&file, says).unwrap();
+        std::fs::write(&file, format!("{says}\n")).unwrap();
         let is_over = Arc::new(AtomicBool::new(false));
         let (own, ends) = (file.clone(), is_over.clone());
         let thread = thread::spawn(move || {
@@ -297,8 +297,8 @@ impl Actor {
                 if ends.load(Ordering::Relaxed) {
                     return;
                 }
-                let says = std::fs::read_to_string(&own).unwrap_or_default();
-                match says.trim() {
+                let says = line_of(&own);
+                match says.as_str() {
                     "silent" => silent.push(stream),
                     "closed" => {
                         // Unread bytes would make a reset of the end.
@@ -315,11 +315,11 @@ impl Actor {
     }
 
     fn say(&self, says: &str) {
-        std::fs::write(&self.file, says).unwrap();
+        std::fs::write(&self.file, format!("{says}\n")).unwrap();
     }
 
     fn says(&self) -> String {
-        std::fs::read_to_string(&self.file).unwrap().trim().to_owned()
+        line_of(&self.file)
     }
 }
 
@@ -330,6 +330,18 @@ impl Drop for Actor {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+/// Who writes the file makes it empty first.
+fn line_of(file: &Path) -> String {
+    let begun = Instant::now();
+    loop {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        if text.ends_with('\n') || begun.elapsed() > LONG {
+            return text.trim().to_owned();
+        }
+        thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -427,7 +439,7 @@ fn commands_break_and_mend_members_elsewhere() {
         telling(&mut told, |tell| fault.inject(tell)).unwrap();
         let since = telling(&mut told, |tell| fault.prove_active(LONG, tell)).unwrap();
         // What did not answer was in effect when it was asked.
-        assert_eq!(since.elapsed() >= Duration::from_millis(300), says == "silent", "{kind} {says}");
+        assert!(says != "silent" || since.elapsed() >= Duration::from_millis(300), "{kind}");
         telling(&mut told, |tell| fault.confirm_victim(tell)).unwrap();
         telling(&mut told, |tell| fault.clear(tell)).unwrap();
         telling(&mut told, |tell| fault.prove_cleared(LONG, tell)).unwrap();
@@ -495,8 +507,9 @@ fn commands_that_fail_or_hang_are_told_without_the_command() {
             "{error}"
         );
         assert!(!error.contains("hunter22") && !format!("{fault:?}").contains("hunter22"), "{error}");
-        telling(&mut Told::new(), |tell| fault.clear(tell)).unwrap();
-        telling(&mut Told::new(), |tell| fault.prove_cleared(LONG, tell)).unwrap();
+        // The time-out is one for both commands, and may be too short for the other.
+        drop(fault);
+        actors[0].say("leader 3 1");
     }
     // The first time it fails, and so it is run a second time.
     let clear = "[ -e DIR/again ] || { touch DIR/again; exit 5; }; echo leader 3 1 > FILE";
@@ -555,45 +568,39 @@ fn a_victim_that_does_not_lead_any_more_is_left_alone() {
 #[test]
 fn another_member_that_leads_at_once_makes_the_victim_the_wrong_one() {
     let dir = tempfile::tempdir().unwrap();
-    // The second election is none: it is over before one can be. A machine that stalls makes it one.
-    let mut seen_wrong = false;
-    for attempt in 0..20 {
+    // In term 2 it led before the victim did, and has not noticed.
+    for (says, is_at_once, is_wrong) in [
+        ("leader 4 2", true, true),
+        ("leader 3 2", true, true),
+        ("leader 2 2", true, false),
+        ("follower 3 2", true, false),
+        ("leader 4 2", false, false),
+    ] {
         let actors = three(dir.path());
-        let mut fault = by_commands(
-            dir.path(),
-            FaultKind::Command,
-            Victim::Leader,
-            &actors,
-            "echo closed > FILE",
-            Some("true"),
-        );
+        let broken = "echo closed > FILE";
+        let mut fault =
+            by_commands(dir.path(), FaultKind::Command, Victim::Leader, &actors, broken, Some("true"));
         let mut told = Told::new();
         telling(&mut told, |tell| fault.prepare(&[0], tell)).unwrap();
-        let asked = Instant::now();
         telling(&mut told, |tell| fault.inject(tell)).unwrap();
         telling(&mut told, |tell| fault.prove_active(LONG, tell)).unwrap();
-        // In term 2 it led before the victim did, and has not noticed.
-        let (says, is_wrong) =
-            [("leader 4 2", true), ("leader 3 2", true), ("leader 2 2", false)][attempt % 3];
         actors[1].say(says);
-        let confirmed =
-            telling(&mut told, |tell| fault.confirm_victim(tell)).map_err(|error| error.to_string());
-        let again = telling(&mut told, |tell| fault.confirm_victim(tell)).map_err(|error| error.to_string());
-        assert_eq!(confirmed, again);
-        let stage = if confirmed.is_err() { FaultStage::WrongVictim } else { FaultStage::VictimConfirmed };
-        assert_eq!(stages(&told)[3..], [stage], "{told:?}");
-        match confirmed {
-            Err(error) => {
+        // Whatever the machine's speed, the answer comes before an election could be over, or after it.
+        let now = Instant::now();
+        fault.asked = Some(if is_at_once { now + LONG } else { now - Duration::from_millis(200) });
+        for _ in 0..2 {
+            let confirmed = telling(&mut told, |tell| fault.confirm_victim(tell));
+            assert_eq!(confirmed.is_err(), is_wrong, "{says}: {confirmed:?}");
+            if let Err(error) = confirmed {
                 assert!(
-                    is_wrong && error.contains("sooner after the fault than an election takes"),
+                    error.to_string().contains("sooner after the fault than an election takes"),
                     "{error}"
                 );
-                seen_wrong = true;
             }
-            Ok(()) => assert!(!is_wrong || asked.elapsed() > Duration::from_millis(150), "{says}"),
         }
+        let stage = if is_wrong { FaultStage::WrongVictim } else { FaultStage::VictimConfirmed };
+        assert_eq!(stages(&told)[3..], [stage], "{told:?}");
     }
-    assert!(seen_wrong);
 }
 
 #[test]
@@ -632,6 +639,11 @@ fn a_member_that_does_not_come_back_is_said_to_and_waiting_can_be_interrupted() 
         telling(&mut Told::new(), |tell| fault.inject(tell)).unwrap();
         telling(&mut Told::new(), |tell| fault.prove_active(LONG, tell)).unwrap();
         telling(&mut Told::new(), |tell| fault.clear(tell)).unwrap();
+        let begun = Instant::now();
+        while clear != "true" && actors[0].says() == "closed" {
+            assert!(begun.elapsed() < LONG);
+            thread::sleep(Duration::from_millis(1));
+        }
         let limit = Duration::from_millis(500);
         let error =
             telling(&mut Told::new(), |tell| fault.prove_cleared(limit, tell)).unwrap_err().to_string();
@@ -754,7 +766,7 @@ fn a_victim_of_a_reset_is_asked_itself() {
     let count = Arc::new(AtomicU32::new(0));
     let (file, counted) = (actors[0].file.clone(), count.clone());
     let means = Means::Client(Box::new(move |_| {
-        std::fs::write(&file, "follower 4 1").unwrap();
+        std::fs::write(&file, "follower 4 1\n").unwrap();
         counted.fetch_add(1, Ordering::Relaxed);
         Ok(1)
     }));
