@@ -57,7 +57,7 @@ pub(crate) struct Args {
     policy: Vec<PolicyName>,
     /// Shell command that does the fault to an ensemble elsewhere. It is told QUORUMETER_VICTIM, QUORUMETER_ROLE,
     /// QUORUMETER_MEMBERS and QUORUMETER_FAULT.
-    #[arg(long, value_name = "COMMAND")]
+    #[arg(long, value_name = "COMMAND", requires = "target")]
     fault_command: Option<String>,
     /// Shell command that undoes it, with the same environment. It may be called when there is nothing to undo.
     #[arg(long, value_name = "COMMAND", requires = "fault_command")]

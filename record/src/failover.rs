@@ -11,7 +11,8 @@ pub struct FailoverPlan {
     /// The fault: `kill`, `stop`, `pause`, `restart`, `rolling-restart`, `restart-all`, `kill-repeat`, `reset`,
     /// `session-storm` or `command` (the user's own).
     pub fault: String,
-    /// Whom it is done to: `leader`, `follower`, `observer`, `any`, `minority`, `majority`, or a member's number.
+    /// Whom it is done to: `leader`, `follower`, `observer`, `any`, `minority`, `majority`, `all`, or a member's
+    /// number.
     pub victim: String,
     /// Repetitions asked for.
     pub repetitions: u32,
