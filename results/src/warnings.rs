@@ -33,12 +33,15 @@ pub(crate) fn warnings(facts: &Facts<'_>) -> Vec<String> {
     let mut warnings = Vec::new();
     how_it_ended(facts, &mut warnings);
     warnings.extend(facts.summary.failover.iter().flat_map(failover::warnings));
-    generator(facts.summary, &mut warnings);
     what_was_left(facts, &mut warnings);
-    closed_loops(facts.summary, &mut warnings);
-    few_samples(facts.summary, &mut warnings);
-    littles_law(facts.summary, &mut warnings);
-    sessions(facts.timeline, &mut warnings);
+    // Of a failover measurement lost connections are what was asked for, and lateness is judged by the repetition.
+    if facts.summary.failover.is_none() {
+        generator(facts.summary, &mut warnings);
+        closed_loops(facts.summary, &mut warnings);
+        few_samples(facts.summary, &mut warnings);
+        littles_law(facts.summary, &mut warnings);
+        sessions(facts.timeline, &mut warnings);
+    }
     read_only_members(facts.timeline, &mut warnings);
     names_of_two_families(facts.manifest, &mut warnings);
     watches(facts.summary, &mut warnings);
@@ -91,7 +94,7 @@ fn what_was_left(facts: &Facts<'_>, warnings: &mut Vec<String>) {
                 counted(account.scheduled, "op"),
             ));
         }
-        if account.unknown > 0 {
+        if account.unknown > 0 && facts.summary.failover.is_none() {
             warnings.push(format!(
                 "stream {name}: the outcome of {} is unknown (no reply came, or the connection went first), so that \
                  writes among them may have been applied: see the sessions in events.ndjson",
