@@ -110,7 +110,8 @@ pub(crate) fn measure(
     let file = &options.workload.file;
     let gates = parse_gates(&file.gates, &options.requirements)?;
     let aborts = parse_gates(&file.abort.conditions, &[])?;
-    gates.iter().chain(&aborts).try_for_each(|gate| gate.check_exists(&streams, None))?;
+    let plan = faults.as_ref().map(|faults| &faults.plan);
+    gates.iter().chain(&aborts).try_for_each(|gate| gate.check_exists(&streams, plan))?;
     aborts.iter().try_for_each(Gate::check_interval)?;
 
     raise_open_files_limit();

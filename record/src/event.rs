@@ -66,7 +66,8 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "String::is_empty")]
         detail: String,
     },
-    /// What a write left behind, found by reading a node at one member after everything had settled.
+    /// What a write left behind, found by reading a node at one member after everything had settled. The time is before
+    /// the sync that the read followed: what had been acknowledged by then must be there.
     Audit {
         /// Number of the repetition after which it was read, from 1.
         repetition: u32,

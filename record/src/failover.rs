@@ -196,7 +196,8 @@ pub struct RepetitionSummary {
     pub notes: Vec<String>,
     /// By when an op of a probe had to be answered after its intended time, nanoseconds.
     pub slow_threshold_ns: u64,
-    /// The instants, by name: `t0`, `t0_proven`, `t1` … `t10`.
+    /// The instants, by name: `t0`, `t0_proven`, `t1` … `t10`, and
+    /// `t6_answered`.
     pub instants_ns: BTreeMap<String, u64>,
     /// What was measured, by the name of the metric: durations end in `_ns`. A time that did not end within the limit is
     /// in `censored`.

@@ -111,20 +111,17 @@ impl Courses {
 }
 
 impl Courses {
-    /// Up to when acknowledged writes must be in what the audit of this repetition found: 5 s before the repetition was over
-    /// and before the audit's first answer, as probes may write while it reads. What comes after that is for the next audit.
-    /// `None` without an audit.
+    /// Up to when acknowledged writes must be in what the audit of this repetition found: until the first of its questions,
+    /// whose time an audit has, and until the repetition was over. What comes after that is for the next audit. `None` without
+    /// an audit.
     pub(crate) fn audited_until_ns(&self, repetition: u32) -> Option<u64> {
         let audits = self.audits.iter().filter(|audit| audit.repetition == repetition);
         let first_ns = audits.map(|audit| audit.t_ns).min()?;
         let course = self.repetitions.iter().find(|course| course.repetition == repetition);
         let over_ns = course.and_then(|course| course.first(FaultStage::Over)).unwrap_or(first_ns);
-        Some(first_ns.min(over_ns).saturating_sub(AUDIT_NS))
+        Some(first_ns.min(over_ns))
     }
 }
-
-/// How long before it is told a node may have been read by an audit.
-const AUDIT_NS: u64 = 5_000_000_000;
 
 impl Course {
     /// When a stage was first told.

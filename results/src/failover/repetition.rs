@@ -8,6 +8,7 @@
 //! | `t2`, `t3`, `t4` | survivors are out of service, have a new leader, are served by it, as polls tell ([`Phases`]) |
 //! | `t5` | writes are acknowledged again: intended time of the first good slot of any write probe that is followed by four more periods with one |
 //! | `t6` | every surviving client is served again: the same of periods in which the slots of all of them are good |
+//! | `t6_answered` | when the first of these slots of the last client had its answer: where the phases end |
 //! | `t7` | after `t6` and all outages of any client, the load is steady again ([`Steady`]) |
 //! | `t8` | the clearing of the fault begins |
 //! | `t9` | every victim serves: a good read of what was acknowledged before t8, and a good write, of the probes pinned to it |
@@ -104,6 +105,8 @@ struct Measured<'a> {
     first_outage: Option<Outage>,
     /// A surviving client was not served again.
     some_stay_out: bool,
+    /// By when every surviving client had been answered again.
+    served_again_ns: Option<u64>,
     values: Values,
     instants: BTreeMap<String, u64>,
     invalid: Vec<String>,
@@ -145,6 +148,7 @@ pub(crate) fn measure(
         write_outage: None,
         first_outage: None,
         some_stay_out: false,
+        served_again_ns: None,
         values: Values::default(),
         instants: BTreeMap::new(),
         invalid: Vec::new(),
@@ -206,10 +210,32 @@ impl<'a> Measured<'a> {
         }
     }
 
+    /// Whether the fault was cleared though the control had not seen all clients recover.
+    fn was_given_up(&self) -> bool {
+        self.times.t8.is_some() && self.course.first(FaultStage::Recovered).is_none()
+    }
+
+    /// Outages that ended only because the fault was cleared, as the control gave up waiting, did not end within the limit:
+    /// how long they would have been is not known.
+    fn until_cleared(&self, mut outages: Vec<Outage>) -> Vec<Outage> {
+        let Some(t8) = self.times.t8 else { return outages };
+        if self.was_given_up() {
+            let ended_later = |outage: &&mut Outage| outage.over_by_ns.is_some_and(|over_ns| over_ns > t8);
+            for outage in outages.iter_mut().filter(ended_later) {
+                outage.last_ns = t8.max(outage.began_by_ns);
+                outage.end_ns = None;
+                outage.over_by_ns = None;
+            }
+        }
+        outages
+    }
+
     fn ack_span(&self) -> AckSpan {
         let Times { start_ns, t0, end_ns, .. } = self.times;
         // The last acknowledgement before the end is not followed by a gap.
         let to_ns = self.times.t8.unwrap_or(end_ns.saturating_sub(ACK_MARGIN_NS));
+        // What was acknowledged only because the fault was cleared ends no gap.
+        let end_ns = if self.was_given_up() { to_ns } else { end_ns };
         AckSpan { start_ns, from_ns: t0, to_ns, end_ns }
     }
 
@@ -252,11 +278,11 @@ impl<'a> Measured<'a> {
         if all.is_empty() {
             return 0;
         }
-        let any = Line::any(&self.slots(&all), scale).outages(self.times.t0, cleared_ns);
+        let any = self.until_cleared(Line::any(&self.slots(&all), scale).outages(self.times.t0, cleared_ns));
         let bounds = Bounds::new(any.first(), &ack_gap(&all, span), scale.period_ns);
         self.values.outage(&format!("{name}_any"), bounds);
         let survivors = self.survivors(role);
-        let every = every(&self.slots(&survivors), scale, self.times.t0, cleared_ns);
+        let every = self.until_cleared(every(&self.slots(&survivors), scale, self.times.t0, cleared_ns));
         if !survivors.is_empty() {
             let gaps = survivors.iter().map(|client| ack_gap(&[client], span));
             let longest = gaps.max_by_key(|gap| (gap.is_censored, gap.hole_ns)).unwrap_or_default();
@@ -269,6 +295,7 @@ impl<'a> Measured<'a> {
             self.first_outage = any.first().copied();
             self.times.t5 = any.first().and_then(|outage| outage.end_ns);
             self.times.t6 = every.and_then(|outage| outage.end_ns).max(self.times.t5);
+            self.served_again_ns = every.and_then(|outage| outage.over_by_ns);
             self.some_stay_out = every.is_some_and(|outage| outage.end_ns.is_none());
             if self.some_stay_out {
                 self.times.t6 = None;
@@ -290,6 +317,7 @@ impl<'a> Measured<'a> {
                 continue;
             }
             let outages = Line::of_client(slots, self.writes).outages(t0, self.times.cleared_ns());
+            let outages = self.until_cleared(outages);
             let gap = ack_gap(&[client], self.ack_span());
             let outage = own(&outages, self.first_outage.as_ref());
             let bounds = Bounds::new(outage, &gap, self.writes.period_ns);
@@ -343,6 +371,9 @@ impl<'a> Measured<'a> {
             self.instant(name, instant);
         }
         let t0_proven = self.times.t0_proven;
+        // When the first op of the last client to be served had its answer: what members tell is of such instants.
+        let t6 = self.served_again_ns.or(t6);
+        self.instant("t6_answered", t6);
         let phases =
             [("detection", t0_proven, t2), ("election", t2, t3), ("sync", t3, t4), ("client_tail", t4, t6)];
         for (name, from, to) in phases {

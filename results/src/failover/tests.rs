@@ -142,7 +142,7 @@ fn polls_explain_an_outage() {
     for (name, ms) in [("detection", 1), ("election", 300), ("sync", 80), ("members_election", 290)] {
         assert_eq!(told.values[&format!("{name}_ns")], ms * MS, "{name}");
     }
-    let (t4, t6) = (told.instants_ns["t4"], told.instants_ns["t6"]);
+    let (t4, t6) = (told.instants_ns["t4"], told.instants_ns["t6_answered"]);
     assert_eq!(told.values["client_tail_ns"], t6 - t4);
     assert_eq!(told.values["phases_residual_ns"], 0);
     let roles: Vec<Option<&str>> = judged.pictures[0]

@@ -10,6 +10,8 @@ use crate::figures::{duration, percent};
 const INJECTION_LIMIT_NS: u64 = 50_000_000;
 /// or this part of the outage.
 const INJECTION_SHARE: f64 = 0.05;
+/// Faults that ask a member to end: how long it takes over that is a part of them, and no uncertainty.
+const GRACEFUL: [&str; 3] = ["stop", "restart", "rolling-restart"];
 /// A baseline has this share of good slots, or does not count.
 const BASELINE_SHARE: f64 = 0.8;
 /// A generator that releases a slot later than so many periods after its intended time was itself the outage.
@@ -90,6 +92,9 @@ impl Measured<'_> {
     /// The time from asking to proof is the uncertainty of the fault's own time.
     fn injection(&mut self, took_ns: u64, invalid: &mut Vec<String>) {
         self.values.duration("injection", took_ns, false);
+        if GRACEFUL.contains(&self.facts.plan.fault.as_str()) {
+            return;
+        }
         let outage_ns = self.write_outage.map_or(0, |bounds| bounds.upper_ns);
         let limit_ns = INJECTION_LIMIT_NS.max((outage_ns as f64 * INJECTION_SHARE) as u64);
         if took_ns > limit_ns {
