@@ -84,6 +84,9 @@ pub(crate) struct Args {
     /// How long after the last client's recovery the fault is cleared.
     #[arg(long, value_name = "DURATION")]
     clear_after: Option<Dur>,
+    /// Time between two polls of a member around a fault: the resolution of the phases. Polls cost members CPU time.
+    #[arg(long, value_name = "DURATION", default_value = "20ms")]
+    poll_period: Dur,
     /// Seed of everything that is drawn at random; drawn itself when left out.
     #[arg(long)]
     seed: Option<u64>,
@@ -238,6 +241,7 @@ fn settings(args: &Args, fault: FaultKind, victim: Victim) -> Settings {
     settings.repetitions = args.repetitions.unwrap_or(settings.repetitions);
     settings.policies = args.policy.iter().map(|policy| policy.0).collect();
     settings.probe_period = Duration::from_nanos(args.probe_period.0);
+    settings.poll_period = Duration::from_nanos(args.poll_period.0);
     settings.slow_threshold = args.slow_threshold.map(|dur| Duration::from_nanos(dur.0));
     settings.baseline = given(args.baseline, settings.baseline);
     settings.settle = given(args.settle, settings.settle);

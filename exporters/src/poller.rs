@@ -34,6 +34,9 @@ const PATIENCE_PERIODS: u32 = 10;
 /// is also the one of its clients: they must not find it full because of the polls.
 const OPEN_LIMIT: Duration = Duration::from_secs(5);
 
+/// Between two questions for `zabstate`, nanoseconds: an election must not be slower because somebody watches it.
+const STATE_PERIOD_NS: u64 = 200_000_000;
+
 /// Between two looks at what costs more: `mntr`, and the process.
 const FULL_PERIOD: Duration = Duration::from_secs(1);
 
@@ -54,7 +57,7 @@ pub struct PolledMember {
 /// |---|---|
 /// | `srvr` | in every poll |
 /// | `mntr`, the process | at most once a second, and when a poll is asked for |
-/// | `zabstate` of the AdminServer, where its address is known | when `srvr` tells no role, or one that is new |
+/// | `zabstate` of the AdminServer, where its address is known | when `srvr` tells no role, or one that is new; at most five times a second |
 ///
 /// A member that keeps its role takes part, as `mntr` confirms: `zabstate` in every poll would tell nothing more, at five
 /// times the cost of `srvr` to the member.
@@ -102,6 +105,7 @@ impl Poller {
                 process: Rc::clone(&process),
                 srvr: Question::default(),
                 zabstate: Question::default(),
+                next_state_ns: 0,
                 mntr: Question::default(),
                 role_with_state: None,
                 mntr_is_refused: false,
@@ -209,6 +213,8 @@ struct Polls<P> {
     srvr: Question,
     zabstate: Question,
     mntr: Question,
+    /// When `zabstate` may be asked again at the earliest.
+    next_state_ns: u64,
     /// The role that the member had when `zabstate` had nothing more to tell of it.
     role_with_state: Option<String>,
     /// A member that may not answer `mntr` is not asked again.
@@ -246,7 +252,9 @@ impl<P: FnMut(&Member) -> Option<ProcessUse>> Polls<P> {
     async fn add_to(&mut self, line: &mut MemberLine, since_ns: u64, deadline: Instant) {
         if let Some(address) = self.polled.admin
             && (line.role.is_none() || line.role != self.role_with_state)
+            && since_ns >= self.next_state_ns
         {
+            self.next_state_ns = since_ns + STATE_PERIOD_NS;
             let get = async move { admin_server::get(address, "zabstate", OPEN_LIMIT).await };
             self.zabstate.ask(self.clock, deadline, get);
         }

@@ -16,11 +16,11 @@ use quorumeter_targets::policy::Policy;
 /// Sessions of each floating policy's stream: with as many first members as there are.
 const FLOATING_SESSIONS: u32 = 3;
 /// Sessions that watch.
-const WATCHING_SESSIONS: u32 = 2;
+const WATCHING_SESSIONS: u32 = 1;
 /// Sessions that fall silent, at most at once.
-const SILENT_SESSIONS: u32 = 24;
+const SILENT_SESSIONS: u32 = 16;
 /// Sessions that fall silent, per second.
-const SILENCES_PER_S: f64 = 0.5;
+const SILENCES_PER_S: f64 = 0.2;
 /// The session timeout that silent sessions ask for: servers give them the shortest that they allow.
 const SILENT_TIMEOUT: Dur = Dur(1_000_000_000);
 /// Length of the recorder's interval, nanoseconds: how often the control sees what the probes saw.
