@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 /// What stands for a secret.
 const REDACTED: &str = "***";
+/// Their values are shell commands.
+const COMMAND_FLAGS: [&str; 2] = ["--fault-command", "--clear-command"];
 /// A key that contains one of these has a secret for its value.
 const SECRET_WORDS: [&str; 6] = ["password", "passwd", "secret", "digest", "token", "credentials"];
 
@@ -19,9 +21,17 @@ pub(crate) fn settings(settings: &BTreeMap<String, String>) -> BTreeMap<String, 
     settings.iter().map(|(key, value)| (key.clone(), shown(key, value))).collect()
 }
 
-/// Arguments as the record may have them: without the values of secret keys, and without the users of URLs.
+/// Arguments as the record may have them: without the values of secret keys, without the users of URLs, and without
+/// shell commands, in which a secret may stand anywhere.
 pub(crate) fn command_line(args: &[String]) -> Vec<String> {
-    args.iter().map(|arg| without_user(&without_value(arg))).collect()
+    let before = std::iter::once("").chain(args.iter().map(String::as_str));
+    let shown =
+        |(before, arg): (&str, &String)| match COMMAND_FLAGS.iter().find(|flag| arg.starts_with(*flag)) {
+            _ if COMMAND_FLAGS.contains(&before) => REDACTED.to_owned(),
+            Some(flag) if arg[flag.len()..].starts_with('=') => format!("{flag}={REDACTED}"),
+            _ => without_user(&without_value(arg)),
+        };
+    before.zip(args).map(shown).collect()
 }
 
 /// A text in which a setting's value may stand, such as an error of a server that did not start.
@@ -78,6 +88,13 @@ mod tests {
             assert!(!redacted.contains("hunter2"), "{redacted}");
             assert!(shown.is_empty() || redacted == shown, "{redacted}");
         }
+    }
+
+    #[test]
+    fn shell_commands_are_left_out() {
+        let args = ["failover", "--fault-command", "sshpass -p x y", "--clear-command=z", "--fault", "kill"];
+        let shown = ["failover", "--fault-command", "***", "--clear-command=***", "--fault", "kill"];
+        assert_eq!(command_line(&args.map(str::to_owned)), shown);
     }
 
     #[test]
