@@ -16,7 +16,7 @@ use quorumeter_results::report::Format;
 use crate::ci::CiArgs;
 use crate::progress::Progress;
 use crate::report::{FormatArgs, rendered};
-use crate::run::{draw_seed, key_value, own_program};
+use crate::run::{command_line, draw_seed, key_value, own_program};
 use crate::tls::TlsArgs;
 use crate::{EXIT_ENVIRONMENT, diagnose};
 
@@ -160,7 +160,7 @@ fn try_run(args: &Args) -> Result<u8, u8> {
             commands: commands.clone(),
             out,
             requirements: args.require.clone(),
-            command_line: std::env::args().collect(),
+            command_line: command_line(),
             quorumeter: own_program()?,
         };
         match one(options, args) {

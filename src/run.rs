@@ -1,7 +1,7 @@
 //! `quorumeter run`
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use quorumeter_experiments::{EnsembleKind, EnsembleSpec, RunOptions, TargetSpec, run as measure};
@@ -71,6 +71,16 @@ pub(crate) fn own_program() -> Result<PathBuf, u8> {
     std::env::current_exe().map_err(|e| diagnose::fail(&e, crate::EXIT_ENVIRONMENT))
 }
 
+/// The command line as it is recorded: where this program lies on this machine is nobody's affair.
+pub(crate) fn command_line() -> Vec<String> {
+    let mut args: Vec<String> = std::env::args().collect();
+    if let Some(program) = args.first_mut() {
+        let name = Path::new(program).file_name();
+        *program = name.map_or_else(|| "quorumeter".to_owned(), |name| name.to_string_lossy().into_owned());
+    }
+    args
+}
+
 pub(crate) fn run(args: Args) -> u8 {
     match try_run(args) {
         Ok(code) | Err(code) => code,
@@ -101,7 +111,7 @@ fn try_run(args: Args) -> Result<u8, u8> {
         target,
         out: args.out,
         requirements: args.require,
-        command_line: std::env::args().collect(),
+        command_line: command_line(),
         quorumeter: own_program()?,
     };
     let mut progress = Progress::new();
