@@ -42,7 +42,7 @@ fn try_run(args: Args) -> Result<u8, u8> {
     let options = CalibrateOptions {
         step_ns: args.duration.0,
         workers: args.workers,
-        command_line: std::env::args().collect(),
+        command_line: crate::run::command_line(),
         quorumeter: own_program()?,
     };
     let mut progress = Progress::new();

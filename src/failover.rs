@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use quorumeter_ensemble::faults::{FaultKind, Victim};
 use quorumeter_experiments::failover::{Commands, Settings};
-use quorumeter_experiments::{EnsembleKind, EnsembleSpec, FailoverOptions, TargetSpec, failover as measure};
+use quorumeter_experiments::{
+    EnsembleKind, EnsembleSpec, FailoverOptions, Failure, Finished, TargetSpec, failover as measure,
+};
 use quorumeter_loadgen::plan::file::PolicyName;
 use quorumeter_loadgen::plan::units::Dur;
 use quorumeter_loadgen::plan::{Override, Workload};
@@ -163,41 +165,40 @@ fn try_run(args: &Args) -> Result<u8, u8> {
             command_line: command_line(),
             quorumeter: own_program()?,
         };
-        match one(options, args) {
-            Ok(analysis) => analyses.push(analysis),
-            // The other faults of a profile can be measured all the same.
-            Err((code, analysis)) => {
-                failed.get_or_insert(code);
-                analyses.extend(analysis);
-            }
-        }
+        // What could not be measured keeps no other fault of a profile from it.
+        let (analysis, code) = one(options, args);
+        analyses.extend(analysis);
+        failed = failed.or(code);
     }
     let code = args.ci.finish(&analyses.iter().collect::<Vec<_>>());
     // Safety outranks what could not be done.
     Ok(failed.filter(|_| code != Verdict::Unsafe.exit_code()).unwrap_or(code))
 }
 
-/// Measures one fault, and reports on it.
-fn one(options: FailoverOptions, args: &Args) -> Result<Analysis, (u8, Option<Analysis>)> {
+/// Measures one fault, and reports on it. Returns what there is to be judged, and an exit code where something went wrong.
+fn one(options: FailoverOptions, args: &Args) -> (Option<Analysis>, Option<u8>) {
     let mut progress = Progress::new();
     let finished = measure(options, &mut progress);
     progress.finish();
     let format = args.format.chosen();
-    let finished = finished.map_err(|failure| {
-        let code = diagnose::fail(&failure.error, failure.error.exit_code());
-        let analysis = failure.finished.map(|finished| finished.analysis);
-        if let Some(analysis) = analysis.as_ref().filter(|_| format == Format::Json) {
-            diagnose::print(&rendered(analysis, format, args.ci.inconclusive()));
+    let show = |analysis: &Analysis| diagnose::print(&rendered(analysis, format, args.ci.inconclusive()));
+    match finished {
+        Ok(Finished { dir, analysis }) => {
+            let is_shown = show(&analysis);
+            if is_shown && format == Format::Text {
+                diagnose::print(&format!("Record: {}\n", dir.display()));
+            }
+            (Some(analysis), (!is_shown).then_some(EXIT_ENVIRONMENT))
         }
-        (code, analysis)
-    })?;
-    if !diagnose::print(&rendered(&finished.analysis, format, args.ci.inconclusive())) {
-        return Err((EXIT_ENVIRONMENT, Some(finished.analysis)));
+        Err(Failure { error, finished }) => {
+            let code = diagnose::fail(&error, error.exit_code());
+            let analysis = finished.map(|finished| finished.analysis);
+            analysis.iter().filter(|_| format == Format::Json).for_each(|analysis| {
+                show(analysis);
+            });
+            (analysis, Some(code))
+        }
     }
-    if format == Format::Text {
-        diagnose::print(&format!("Record: {}\n", finished.dir.display()));
-    }
-    Ok(finished.analysis)
 }
 
 /// The faults of a profile, or the one that was asked for.

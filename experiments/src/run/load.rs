@@ -25,6 +25,7 @@ use crate::signals::Signals;
 struct Conducting<'s> {
     /// Whether they go on.
     is_on: bool,
+    faults: Pin<&'s mut dyn Future<Output = Ended>>,
     stop: &'s Stop,
     notices: &'s RefCell<Vec<String>>,
 }
@@ -48,29 +49,34 @@ impl Control<'_> {
         let stop = Stop::default();
         let notices = RefCell::default();
         let conductor = self.conductor(held);
-        let scene = held.probes.take().map(|probes| Scene {
-            engine: &engine,
-            poller: &poller,
-            clock: self.clock,
-            record: Arc::clone(&self.record),
-            members: held.members.clone(),
-            manifest: self.manifest.clone(),
-            probes,
-            latest,
-            notices: &notices,
-            stop: &stop,
-        });
-        let conducted = async {
-            match (&conductor, &scene) {
-                (Some(conductor), Some(scene)) => conductor.conduct(scene).await,
-                // Without faults the load's own end is the end.
-                _ => std::future::pending().await,
-            }
+        let result = {
+            let scene = held.probes.take().map(|probes| Scene {
+                engine: &engine,
+                poller: &poller,
+                clock: self.clock,
+                record: Arc::clone(&self.record),
+                members: held.members.clone(),
+                manifest: self.manifest.clone(),
+                probes,
+                latest,
+                notices: &notices,
+                stop: &stop,
+            });
+            let conducted = async {
+                match (&conductor, &scene) {
+                    (Some(conductor), Some(scene)) => conductor.conduct(scene).await,
+                    // Without faults the load's own end is the end.
+                    _ => std::future::pending().await,
+                }
+            };
+            let conducting = Conducting {
+                is_on: conductor.is_some(),
+                faults: pin!(conducted),
+                stop: &stop,
+                notices: &notices,
+            };
+            self.watch_load(&engine, &live, held, signals, start_ns, conducting).await
         };
-        let conducting = Conducting { is_on: conductor.is_some(), stop: &stop, notices: &notices };
-        let result =
-            self.watch_load(&engine, &live, held, signals, start_ns, conducting, pin!(conducted)).await;
-        drop(scene);
         drop(poller);
         if result.is_err() {
             engine.cancel();
@@ -90,14 +96,13 @@ impl Control<'_> {
         signals: &mut Signals,
         start_ns: u64,
         mut conducting: Conducting<'_>,
-        mut conducted: Pin<&mut impl Future<Output = Ended>>,
     ) -> Result<(), RunError> {
         let mut stopped = false;
         let mut died = false;
         while conducting.is_on || !engine.is_finished() {
             tokio::select! {
                 () = sleep(LOOK) => {}
-                ended = &mut conducted, if conducting.is_on => {
+                ended = &mut conducting.faults, if conducting.is_on => {
                     conducting.is_on = false;
                     if let Ended::Broken(cause) = ended {
                         let text = format!("no further repetition: {cause}");
