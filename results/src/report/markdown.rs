@@ -21,7 +21,8 @@ pub fn render_markdown(analysis: &Analysis) -> String {
     let summary = &analysis.summary;
     let mut out = String::new();
     let verdict = wording::verdict(summary.verdict);
-    let limited = wording::limited(summary);
+    // Of a failover measurement each repetition was judged by its own lateness.
+    let limited = wording::limited(summary).filter(|_| summary.failover.is_none());
     let mark = if limited.is_some() { ", GENERATOR LIMITED" } else { "" };
     let _ = writeln!(out, "### {}: {verdict}{mark}\n", escape(&heading(analysis)));
     if let Some(limited) = limited {

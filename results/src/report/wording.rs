@@ -159,6 +159,10 @@ fn phases(analysis: &Analysis) -> String {
         None => "not measured at all".to_owned(),
     };
     let warmup = span(analysis.warmup_ns);
+    if analysis.summary.failover.is_some() {
+        // How long it takes follows from its repetitions; what was planned is no more than the longest that it may.
+        return format!("warm-up {warmup}, {measured}, intervals of {}", span(analysis.manifest.interval_ns));
+    }
     format!(
         "warm-up {warmup} of {} planned, {measured} of {} planned, intervals of {}",
         span(planned.warmup_ns),
