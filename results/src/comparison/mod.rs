@@ -199,7 +199,7 @@ pub fn compare(run: &[Record], baseline: &[Record], options: &Options) -> Result
         let of = |side: &[Values]| {
             side.iter().find(|other| other.name == value.name).map(|v| v.values.clone()).unwrap_or_default()
         };
-        metrics.push(judge(value, of(&of_run), of(&of_baseline), options));
+        metrics.push(judge(value, of(&of_run), of(&of_baseline), draws(baseline), options));
     }
     for name in &options.metrics {
         if !metrics.iter().any(|metric| metric.name == *name) {
@@ -338,6 +338,15 @@ fn values(records: &[Record]) -> Vec<Values> {
     all
 }
 
+/// How many values a metric has of these records that each draw tells: a repetition of a failover, or a run.
+fn draws(records: &[Record]) -> usize {
+    let of = |summary: &Summary| match &summary.failover {
+        Some(failover) => failover.valid as usize,
+        None => usize::from(unusable(summary).is_none()),
+    };
+    records.iter().map(|record| of(&record.summary)).sum()
+}
+
 /// Why the numbers of a run say nothing of the server.
 fn unusable(summary: &Summary) -> Option<&'static str> {
     if !summary.complete {
@@ -363,7 +372,14 @@ fn note(record: &Record) -> Option<String> {
     (!told.is_empty()).then(|| format!("{}: {}", record.name, told.join("; ")))
 }
 
-fn judge(of: &Values, run: Vec<f64>, baseline: Vec<f64>, options: &Options) -> MetricComparison {
+/// Judges a metric, of which the baseline could have as many values as it has draws.
+fn judge(
+    of: &Values,
+    run: Vec<f64>,
+    baseline: Vec<f64>,
+    draws: usize,
+    options: &Options,
+) -> MetricComparison {
     let shift = shift(&run, &baseline);
     let allowed = median(&baseline).map_or(0.0, |median| median * options.tolerance).max(of.resolution);
     let is_judged =
@@ -375,8 +391,11 @@ fn judge(of: &Values, run: Vec<f64>, baseline: Vec<f64>, options: &Options) -> M
     });
     let finding = match worse {
         _ if !is_judged => Finding::Shown,
-        // What the baseline never had cannot have become worse.
-        None if baseline.is_empty() && options.metrics.is_empty() => Finding::Shown,
+        // What the baseline never had cannot have become worse, and what it has now and then only, as ephemeral nodes that
+        // happen to be due in an outage, would leave every comparison undecided.
+        None if (baseline.is_empty() || baseline.len() < draws) && options.metrics.is_empty() => {
+            Finding::Shown
+        }
         None => Finding::NotEnough,
         Some((low, _)) if low > allowed => Finding::Regression,
         Some((_, high)) if high < -allowed => Finding::Improvement,

@@ -15,6 +15,7 @@ fn failover(name: &str, ms: &[Option<u64>]) -> Record {
     let failover = analysis.summary.failover.as_mut().unwrap();
     failover.durations = BTreeMap::from([("ack_gap_any_ns".to_owned(), fixture::durations(ms))]);
     failover.policies.clear();
+    failover.valid = ms.len() as u32;
     Record { name: name.to_owned(), manifest: Some(analysis.manifest), summary: analysis.summary }
 }
 
@@ -122,6 +123,27 @@ fn a_metric_that_is_gone_is_no_pass() {
     assert_eq!(versus(&gone, &old, &options()).unwrap().conclusion, Conclusion::NotEnough);
     // A new one is nothing to compare, and alone no pass either.
     assert_eq!(versus(&old, &gone, &options()).unwrap().conclusion, Conclusion::NotEnough);
+}
+
+#[test]
+fn what_only_some_repetitions_have_leaves_nothing_undecided() {
+    let with_removal = |name: &str, removals: &[Option<u64>]| {
+        let mut record = failover(name, &some(&[450; 6]));
+        let failover = record.summary.failover.as_mut().unwrap();
+        failover.durations.insert("ephemeral_removal_ns".to_owned(), fixture::durations(removals));
+        record
+    };
+    let (three, six) = (some(&[800; 3]), some(&[800; 6]));
+    let compared = |new: &[Option<u64>], old: &[Option<u64>], options: &Options| {
+        let compared = versus(&with_removal("new", new), &with_removal("old", old), options).unwrap();
+        (found(&compared, "ephemeral_removal"), compared.conclusion)
+    };
+    assert_eq!(compared(&three, &three, &options()), (Finding::Shown, Conclusion::NoRegression));
+    // With enough of them they are judged, and so they are where they are asked for or the baseline always has them.
+    assert_eq!(compared(&six, &three, &options()), (Finding::Held, Conclusion::NoRegression));
+    assert_eq!(compared(&some(&[1]), &six, &options()), (Finding::NotEnough, Conclusion::NotEnough));
+    let asked = Options { metrics: vec!["ephemeral_removal".to_owned()], ..options() };
+    assert_eq!(compared(&three, &three, &asked), (Finding::NotEnough, Conclusion::NotEnough));
 }
 
 #[test]
