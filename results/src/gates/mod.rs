@@ -39,7 +39,7 @@ use quorumeter_record::{
 };
 
 use crate::agreement::Untimed;
-use metric::Metric;
+use metric::{Figure, Metric};
 use reading::{Reading, Side};
 use value::Bound;
 
@@ -210,8 +210,11 @@ impl Gate {
             (_, Some(true)) => (GateOutcome::Passed, self.told(&reading)),
             (_, Some(false)) => (GateOutcome::Failed, self.told(&reading)),
             (_, None) => {
-                let why =
-                    if of_failover { "it did not end within the limit" } else { "ops were given up or shed" };
+                let why = match self.metric.figure {
+                    Figure::Repeated(_) => "it did not end while it was watched",
+                    Figure::Sum(_) => "not every repetition tells it",
+                    _ => "ops were given up or shed",
+                };
                 let more = format!("and how much more cannot be told, as {why}");
                 (GateOutcome::Inconclusive, format!("{}, {more}", self.told(&reading)))
             }

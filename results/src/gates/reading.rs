@@ -157,7 +157,13 @@ pub(super) fn of_summary(metric: &Metric, bound: Bound, side: Side, summary: &Su
                 Subject::Failover(Some(policy)) => failover.policies.get(policy)?.counts.get(name),
                 _ => failover.counts.get(name),
             });
-            counts.map_or_else(|| not_repeated(summary), |counts| Reading::Exact(counts.total as f64))
+            let valid = failover.map_or(0, |failover| failover.valid as usize);
+            match counts {
+                None => not_repeated(summary),
+                // Those that do not tell it may have more.
+                Some(counts) if counts.values.len() < valid => Reading::AtLeast(counts.total as f64),
+                Some(counts) => Reading::Exact(counts.total as f64),
+            }
         }
     }
 }

@@ -439,8 +439,10 @@ fn failover_summary() -> quorumeter_record::Summary {
     let java = measurement.policies.get_mut("java").unwrap();
     java.durations
         .insert("write_outage_client_upper_ns".to_owned(), durations(&[ms(700), (900_000_000, true)]));
-    java.counts
-        .insert("sessions_lost".to_owned(), quorumeter_record::Counts { values: vec![1, 2], total: 3 });
+    java.counts.insert(
+        "sessions_lost".to_owned(),
+        quorumeter_record::Counts { values: vec![0, 1, 0, 2, 0, 0], total: 3 },
+    );
     let mut summary = summary();
     summary.generator.verdict = GeneratorVerdict::Limited;
     summary.failover = Some(measurement);
@@ -487,12 +489,21 @@ fn a_failover_is_read_at_the_bound_that_is_harder_to_pass() {
     );
     assert_eq!(
         reason("rejoin_outage.max < 60ms"),
-        "rejoin_outage.max is at least 50.0 ms, and how much more cannot be told, as it did not end within the limit \
+        "rejoin_outage.max is at least 50.0 ms, and how much more cannot be told, as it did not end while it was watched \
          (of 6 repetitions)"
     );
     assert!(reason("java.write_outage_client.median < 2s").contains("too few for an interval"));
     assert_eq!(reason("ephemeral_removal.max < 1s"), "no repetition that counts tells it");
     let mut none = summary.clone();
+    // Repetitions that do not tell a count may have any.
+    let lost = none.failover.as_mut().unwrap().counts.get_mut("lost_acked_writes").unwrap();
+    lost.values.pop();
+    assert_eq!(outcome("lost_acked_writes == 0", &none), GateOutcome::Inconclusive);
+    assert_eq!(outcome("lost_acked_writes < 1", &none), GateOutcome::Inconclusive);
+    let reason = Gate::parse("lost_acked_writes == 0").unwrap().evaluate(&none).reason;
+    assert!(reason.ends_with("as not every repetition tells it"), "{reason}");
+    none.failover.as_mut().unwrap().counts.get_mut("lost_acked_writes").unwrap().total = 2;
+    assert_eq!(outcome("lost_acked_writes == 0", &none), GateOutcome::Failed);
     none.failover.as_mut().unwrap().valid = 0;
     none.failover.as_mut().unwrap().durations.clear();
     let result = Gate::parse("write_outage_any.max < 1s").unwrap().evaluate(&none);
