@@ -4,7 +4,7 @@ use quorumeter_record::{FaultStage, HistoryRow};
 
 use super::{Measured, Times};
 use crate::failover::probes::{NO_RECONNECT, is_good};
-use crate::figures::{duration, percent};
+use crate::figures::{counted, duration, percent};
 
 /// The injection may take so long,
 const INJECTION_LIMIT_NS: u64 = 50_000_000;
@@ -71,13 +71,18 @@ impl Measured<'_> {
             ));
         }
         // A client that does not reconnect may have no more to tell.
+        let clients = clients.filter(|client| client.policy != NO_RECONNECT);
+        let missing: u64 =
+            clients.clone().map(|client| missing(client.between(start_ns, end_ns), period_ns)).sum();
         let silent: Vec<&str> = clients
-            .filter(|client| client.policy != NO_RECONNECT && client.between(start_ns, end_ns).is_empty())
+            .filter(|client| client.between(start_ns, end_ns).is_empty())
             .map(|client| client.label.as_str())
             .collect();
         let rows_missing =
             self.facts.courses.rows_missing_ns.iter().any(|t| (start_ns..=end_ns + TOLD_LATE_NS).contains(t));
-        if rows_missing {
+        if missing > 0 {
+            invalid.push(format!("{} of the probes' history are missing", counted(missing, "row")));
+        } else if rows_missing {
             invalid.push("rows of the probes' history are missing".to_owned());
         }
         if !silent.is_empty() {
@@ -128,4 +133,11 @@ impl Measured<'_> {
             ));
         }
     }
+}
+
+/// How many slots lack between those that are there: every slot has a row, whatever became of it.
+fn missing(slots: &[HistoryRow], period_ns: u64) -> u64 {
+    let periods =
+        |pair: &[HistoryRow]| (pair[1].intended_ns - pair[0].intended_ns + period_ns / 2) / period_ns.max(1);
+    slots.windows(2).map(|pair| periods(pair).saturating_sub(1)).sum()
 }
