@@ -155,7 +155,7 @@ pub struct Durations {
     pub median_ci_coverage: Option<f64>,
     /// The greatest; `null` without values, and where it is censored.
     pub max: Option<u64>,
-    /// How many did not end within the limit.
+    /// How many did not end within the limit, or by the end of their repetition.
     pub censored: u32,
     /// Positions of these in `values`, from 0.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

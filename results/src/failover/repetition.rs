@@ -210,22 +210,20 @@ impl<'a> Measured<'a> {
         }
     }
 
-    /// Whether the fault was cleared though the control had not seen all clients recover.
-    fn was_given_up(&self) -> bool {
-        self.times.t8.is_some() && self.course.first(FaultStage::Recovered).is_none()
+    /// t8, when the fault was cleared though the control had not seen all clients recover: what ended later may have ended only
+    /// because of that, and how long it would have gone on is not known.
+    fn given_up_ns(&self) -> Option<u64> {
+        self.times.t8.filter(|_| self.course.first(FaultStage::Recovered).is_none())
     }
 
-    /// Outages that ended only because the fault was cleared, as the control gave up waiting, did not end within the limit:
-    /// how long they would have been is not known.
+    /// Outages that ended only because the fault was cleared, as the control gave up waiting, did not end within the limit.
     fn until_cleared(&self, mut outages: Vec<Outage>) -> Vec<Outage> {
-        let Some(t8) = self.times.t8 else { return outages };
-        if self.was_given_up() {
-            let ended_later = |outage: &&mut Outage| outage.over_by_ns.is_some_and(|over_ns| over_ns > t8);
-            for outage in outages.iter_mut().filter(ended_later) {
-                outage.last_ns = t8.max(outage.began_by_ns);
-                outage.end_ns = None;
-                outage.over_by_ns = None;
-            }
+        let Some(t8) = self.given_up_ns() else { return outages };
+        let ended_later = |outage: &&mut Outage| outage.over_by_ns.is_some_and(|over_ns| over_ns > t8);
+        for outage in outages.iter_mut().filter(ended_later) {
+            outage.last_ns = t8.max(outage.began_by_ns);
+            outage.end_ns = None;
+            outage.over_by_ns = None;
         }
         outages
     }
@@ -235,7 +233,7 @@ impl<'a> Measured<'a> {
         // The last acknowledgement before the end is not followed by a gap.
         let to_ns = self.times.t8.unwrap_or(end_ns.saturating_sub(ACK_MARGIN_NS));
         // What was acknowledged only because the fault was cleared ends no gap.
-        let end_ns = if self.was_given_up() { to_ns } else { end_ns };
+        let end_ns = self.given_up_ns().unwrap_or(end_ns);
         AckSpan { start_ns, from_ns: t0, to_ns, end_ns }
     }
 
@@ -349,13 +347,15 @@ impl<'a> Measured<'a> {
         let end_ns = self.times.end_ns;
         // A window may lose a tenth of its goodput, but none is steady before everybody was served again.
         let writers = Line::any(&self.slots(&self.of(ProbeRole::Write)), self.writes);
-        let outages = writers.outages(self.times.t0, self.times.cleared_ns());
+        let outages = self.until_cleared(writers.outages(self.times.t0, self.times.cleared_ns()));
         let served_ns = outages.iter().map(|outage| outage.end_ns.unwrap_or(end_ns)).max();
         let from_ns = t0_proven.max(self.times.t6.unwrap_or(0)).max(served_ns.unwrap_or(0));
         let from_ns = if self.some_stay_out { end_ns } else { from_ns };
         self.times.t7 = baseline.first(&load, from_ns, end_ns);
         self.instant("t7", self.times.t7);
-        let last_ns = self.times.t7.unwrap_or(Steady::last_start_ns(end_ns));
+        // Those who were out until the fault was cleared had not recovered from it until then.
+        let given_up_ns = self.given_up_ns().filter(|_| from_ns >= end_ns);
+        let last_ns = self.times.t7.or(given_up_ns).unwrap_or(Steady::last_start_ns(end_ns));
         self.values.duration("recovery_time", last_ns.saturating_sub(t0_proven), self.times.t7.is_none());
     }
 
@@ -388,6 +388,9 @@ impl<'a> Measured<'a> {
                 )),
             }
         }
+        if let (Some(t4), true) = (t4, self.some_stay_out) {
+            self.values.duration("client_tail", self.times.cleared_ns().saturating_sub(t4), true);
+        }
         let whole = t0_proven.zip(t6).map(|(from, to)| to as i64 - from as i64);
         let parts = ["detection", "election", "sync", "client_tail"];
         let sum = parts.map(|name| self.values.values.get(&format!("{name}_ns")).map(|ns| *ns as i64));
@@ -417,6 +420,7 @@ impl<'a> Measured<'a> {
 
     fn sessions(&mut self) {
         let Times { t0, end_ns, .. } = self.times;
+        let cleared_ns = self.times.cleared_ns();
         let mut groups: BTreeMap<String, Vec<(SessionCourse, bool)>> = BTreeMap::new();
         for ((stream, _), changes) in &self.facts.courses.sessions {
             let Some(probe) = self.facts.plan.probes.iter().find(|probe| probe.stream == *stream) else {
@@ -426,7 +430,10 @@ impl<'a> Measured<'a> {
             if probe.role == ProbeRole::Ephemeral {
                 continue;
             }
-            let course = sessions::follow(changes, t0, self.times.cleared_ns(), end_ns);
+            let mut course = sessions::follow(changes, t0, cleared_ns, end_ns);
+            if let Some(t8) = self.given_up_ns() {
+                course.reconnect_ns = sessions::follow(changes, t0, cleared_ns, t8).reconnect_ns;
+            }
             let is_victims = probe.member.is_some_and(|member| self.victims.contains(&member));
             let counts_reconnect = !is_victims && probe.policy != NO_RECONNECT;
             let group = if probe.member.is_some() { PINNED } else { &probe.policy };
@@ -490,11 +497,14 @@ impl<'a> Measured<'a> {
     }
 
     fn ephemerals(&mut self) {
-        let removal = watches::removal(&self.facts.probes.expiries, self.times.t0, self.times.recovered_ns());
+        let expiries = &self.facts.probes.expiries;
+        let removal =
+            watches::removal(expiries, self.times.t0, self.times.recovered_ns(), self.given_up_ns());
         if let Some((ns, is_censored)) = removal.longest_ns {
             self.values.duration("ephemeral_removal", ns, is_censored);
         }
-        if removal.count > 0 {
+        // Where none was due none went too early, as long as there are any at all.
+        if !expiries.is_empty() {
             self.values.count("ephemeral_premature", removal.premature);
         }
     }
@@ -506,7 +516,7 @@ impl<'a> Measured<'a> {
         if all.is_empty() {
             return;
         }
-        let outages = Line::any(&self.slots(&all), self.writes).outages(t0, until_ns);
+        let outages = self.until_cleared(Line::any(&self.slots(&all), self.writes).outages(t0, until_ns));
         let (ns, is_censored) = bad_time(&outages);
         self.values.duration("bad_time_total", ns, is_censored);
         self.values.count("outage_count", outages.len() as u64);

@@ -136,12 +136,12 @@ pub(crate) fn warnings(summary: &FailoverSummary) -> Vec<String> {
         let name = name.trim_end_matches("_ns");
         // Of two bounds one is enough.
         if durations.censored > 0 && !name.ends_with("_lower") {
-            warnings.push(format!(
-                "{} did not end in {} of {}: see --limit",
-                name.trim_end_matches("_upper"),
-                durations.censored,
-                counted(durations.n.into(), "repetition")
-            ));
+            let of = format!("{} of {}", durations.censored, counted(durations.n.into(), "repetition"));
+            warnings.push(match name {
+                // It ends within the time that is watched after the rejoin, or is not told.
+                "recovery_time" => format!("rate and latency were not as before by the end of {of}"),
+                _ => format!("{} did not end in {of}: see --limit", name.trim_end_matches("_upper")),
+            });
         }
     }
     if summary.valid > 0 && !summary.counts.contains_key("lost_acked_writes") {

@@ -60,23 +60,25 @@ pub(crate) struct Removal {
     pub(crate) longest_ns: Option<(u64, bool)>,
     /// Those that went before they were due.
     pub(crate) premature: u64,
-    /// All of them.
-    pub(crate) count: u64,
 }
 
-/// Of the expiries that overlap `[from_ns, to_ns]`.
-pub(crate) fn removal(expiries: &[HistoryRow], from_ns: u64, to_ns: u64) -> Removal {
+/// Of the expiries that overlap `[from_ns, to_ns]`. Those that were seen to be gone after `known_ns` only, where there is
+/// such a time, were not.
+pub(crate) fn removal(expiries: &[HistoryRow], from_ns: u64, to_ns: u64, known_ns: Option<u64>) -> Removal {
     let mut removal = Removal::default();
     let overlaps = |row: &&HistoryRow| {
         row.intended_ns.min(row.ended_ns) <= to_ns && row.ended_ns.max(row.intended_ns) >= from_ns
     };
     for row in expiries.iter().filter(overlaps) {
-        removal.count += 1;
-        let took_ns = row.ended_ns.saturating_sub(row.intended_ns);
+        let ended_ns = row.ended_ns.min(known_ns.unwrap_or(u64::MAX));
+        let took_ns = ended_ns.saturating_sub(row.intended_ns);
         let (longest_ns, is_open) = removal.longest_ns.unwrap_or_default();
         match row.kind {
             RowKind::Failed => removal.premature += 1,
-            RowKind::Ok => removal.longest_ns = Some((longest_ns.max(took_ns), is_open)),
+            RowKind::Ok => {
+                let is_open = is_open || ended_ns < row.ended_ns;
+                removal.longest_ns = Some((longest_ns.max(took_ns), is_open));
+            }
             RowKind::Unknown | RowKind::Shed | RowKind::Event => {
                 removal.longest_ns = Some((longest_ns.max(took_ns), true));
             }
@@ -118,11 +120,14 @@ mod tests {
             expiry(190, 160, Failed), // 30 too early
             expiry(205, 300, Ok),     // due after
         ];
-        let told = removal(&rows, 100, 200);
-        assert_eq!(told, Removal { longest_ns: Some((60, false)), premature: 1, count: 3 });
-        let open = removal(&[expiry(120, 500, Unknown), expiry(120, 130, Ok)], 100, 200);
+        let told = removal(&rows, 100, 200, None);
+        assert_eq!(told, Removal { longest_ns: Some((60, false)), premature: 1 });
+        let open = removal(&[expiry(120, 500, Unknown), expiry(120, 130, Ok)], 100, 200, None);
         assert_eq!(open.longest_ns, Some((380, true)));
-        assert_eq!(removal(&rows, 400, 500), Removal::default());
+        assert_eq!(removal(&rows, 400, 500, None), Removal::default());
+        // What went after 200 only: 50 of the 60 are known.
+        let known = removal(&rows, 100, 200, Some(200));
+        assert_eq!(known, Removal { longest_ns: Some((50, true)), premature: 1 });
     }
 
     #[test]

@@ -148,7 +148,7 @@ impl Statistic {
         })
     }
 
-    /// `475 ms`, `> 60.0 s` where it did not end within the limit, `-` without values.
+    /// `475 ms`, `> 60.0 s` where it did not end while it was watched, `-` without values.
     pub(super) fn shown(self, durations: &Durations) -> String {
         match (self.of(durations), self.bound(durations)) {
             (Some(ns), _) => nanoseconds(ns),
@@ -194,7 +194,7 @@ impl Metric<'_> {
         format!("{}{coverage}", between(&nanoseconds(low), &high))
     }
 
-    /// How many there are, and how many of them did not end within the limit.
+    /// How many there are, and how many of them did not end while they were watched.
     pub(super) fn n(&self) -> String {
         match self.high.censored {
             0 => count(u64::from(self.high.n)),
@@ -281,7 +281,9 @@ pub(super) fn section(analysis: &Analysis, failover: &FailoverSummary, columns: 
     let mut out = duration_table(failover);
     out.push_str(&paragraph("", 0, MEANING));
     if metrics(failover).iter().any(|metric| metric.high.censored > 0) {
-        out.push_str("n (m): m of the n did not end within the limit, and count as longer than all others\n");
+        out.push_str(
+            "n (m): m of the n did not end while they were watched, and count as longer than all others\n",
+        );
     }
     let counted = counts(failover);
     if !counted.is_empty() {

@@ -298,7 +298,7 @@ fn a_failover_is_reported_with_its_numbers_before_everything_else() {
     assert!(!text.contains("service, ok ops"), "the tables of ops are short: {text}");
     let last = text.lines().last().unwrap();
     assert_eq!(last, "Verdict       PASS");
-    assert!(text.contains("n (m): m of the n did not end within the limit"), "{text}");
+    assert!(text.contains("n (m): m of the n did not end while they were watched"), "{text}");
     for line in text.lines() {
         assert!(line.chars().count() <= table::WIDTH, "{line}");
     }

@@ -1,6 +1,8 @@
-use quorumeter_record::{EventKind, FailoverSummary, FaultStage, RepetitionSummary, RowKind, SessionChange};
+use quorumeter_record::{
+    EventKind, FailoverSummary, FaultStage, MemberLine, RepetitionSummary, RowKind, SessionChange,
+};
 
-use crate::failover::simulator::{How, OVER, PERIOD, ROUND, Scene, T0, T8, hole, session};
+use crate::failover::simulator::{How, MEMBERS, OVER, PERIOD, ROUND, Scene, T0, T8, hole, session};
 use crate::fixture::{MS, S};
 
 /// The first repetition of a scene with these holes.
@@ -221,6 +223,84 @@ fn an_outage_that_only_the_clearing_ends_is_none_of_the_rejoin() {
     assert_eq!(ns(&told, "outage_count"), 1);
     assert!(told.instants_ns["t5"] > told.instants_ns["t8"]);
     assert!(told.censored.is_empty(), "{:?}", told.censored);
+}
+
+#[test]
+fn what_ends_only_after_the_control_gave_up_did_not_end() {
+    for how in [How::Refuse, How::GiveUp(3 * S), How::Hang] {
+        let hole = hole(2 * MS, T8 + 500 * MS, how);
+        let mut scene = Scene::new(1, &[hole]).without(FaultStage::Recovered);
+        let id = "5";
+        for (t_ns, change) in [
+            (0, SessionChange::Connected),
+            (T0 + 5 * MS, SessionChange::Lost),
+            (T0 + T8 + 600 * MS, SessionChange::Moved),
+        ] {
+            scene.event(t_ns, session("probe-java", change, id));
+        }
+        let told = measured(&scene);
+        assert!(told.valid, "{:?}", told.notes);
+        for (name, from_ns) in [
+            ("ack_gap_any", 0),
+            ("write_outage_any_lower", 2 * MS),
+            ("write_outage_any_upper", 2 * MS),
+            ("write_outage_every_lower", 2 * MS),
+            ("write_outage_every_upper", 2 * MS),
+            ("read_outage_any_upper", 2 * MS),
+            ("java.write_outage_client_upper", 2 * MS),
+            ("bad_time_total", 2 * MS),
+            ("java.reconnect_time", 5 * MS),
+            ("reconnect_time", 5 * MS),
+            ("recovery_time", 2 * MS),
+        ] {
+            let name = format!("{name}_ns");
+            assert!(told.censored.contains(&name), "{how:?}: {name} of {:?}", told.censored);
+            let (known_ns, told_ns) = (T8 - from_ns, ns(&told, &name));
+            assert!(told_ns.abs_diff(known_ns) <= 3 * PERIOD, "{how:?}: {name} is {told_ns}");
+        }
+        for name in ["t5", "t6", "t6_answered", "t7"] {
+            assert!(!told.instants_ns.contains_key(name), "{how:?}: {name}");
+        }
+        assert!(!told.values.contains_key("rejoin_outage_ns") && ns(&told, "rejoin_time_ns") < 2 * S);
+        assert!(!told.censored.contains(&"rejoin_time_ns".to_owned()));
+    }
+}
+
+#[test]
+fn those_who_were_back_before_the_control_gave_up_were_back() {
+    let all = hole(2 * MS, 400 * MS, How::Refuse);
+    let one = hole(400 * MS, T8 + 500 * MS, How::Refuse).of(&["java 2"]);
+    let mut scene = Scene::new(1, &[all, one]).without(FaultStage::Recovered);
+    let line = |t_ns, member: usize, role: &str, term| MemberLine {
+        t_ns,
+        member: MEMBERS[member].to_owned(),
+        role: Some(role.to_owned()),
+        term: Some(term),
+        answer_ns: Some(1),
+        ..MemberLine::default()
+    };
+    scene.lines = vec![
+        line(T0 - 20 * MS, 0, "leader", 1),
+        line(T0 - 20 * MS, 1, "follower", 1),
+        line(T0 + 300 * MS, 1, "leader", 2),
+    ];
+    let told = measured(&scene);
+    enclose(&told, "write_outage_any", 398 * MS, 4 * PERIOD);
+    enclose(&told, "ideal.write_outage_client", 398 * MS, 4 * PERIOD);
+    assert_eq!((ns(&told, "client_tail_ns"), ns(&told, "recovery_time_ns")), (T8 - 300 * MS, T8 - 2 * MS));
+    let mut censored = told.censored.clone();
+    censored.sort_unstable();
+    assert_eq!(
+        censored,
+        [
+            "client_tail_ns",
+            "java.write_outage_client_lower_ns",
+            "java.write_outage_client_upper_ns",
+            "recovery_time_ns",
+            "write_outage_every_lower_ns",
+            "write_outage_every_upper_ns"
+        ]
+    );
 }
 
 #[test]
