@@ -228,6 +228,12 @@ impl<'a> Measured<'a> {
         outages
     }
 
+    /// What fails by then is the fault, which may have further steps after the first one's proof; later it is its clearing.
+    fn fault_until_ns(&self) -> u64 {
+        let t8 = self.times.t0_proven.and(self.times.t8);
+        t8.map_or(self.times.end_ns, |t8| t8.saturating_sub(1))
+    }
+
     fn ack_span(&self) -> AckSpan {
         let Times { start_ns, t0, end_ns, .. } = self.times;
         // The last acknowledgement before the end is not followed by a gap.
@@ -616,7 +622,7 @@ impl<'a> Measured<'a> {
     }
 
     fn finish(mut self) -> (RepetitionSummary, Vec<String>) {
-        let after = self.times.t0_proven.unwrap_or(u64::MAX);
+        let after = self.fault_until_ns();
         let failed =
             self.course.stages.iter().filter(|mark| mark.stage == FaultStage::Failed && mark.t_ns > after);
         self.notes.extend(failed.map(|mark| mark.detail.clone()));

@@ -374,7 +374,12 @@ fn what_makes_a_repetition_invalid() {
         },
         "in effect 51.0 ms after it was asked for, more than 50.0 ms",
     );
-    // A failure after the proof is told and does not make it invalid.
+    // The second step of a rolling restart: recovery was not waited for.
+    invalid(
+        |s| tell(s, FaultStage::Failed, T0 + S, "2182 did not start"),
+        "the fault failed: 2182 did not start",
+    );
+    // A failure to clear it is told and does not make it invalid.
     let mut scene = Scene::new(1, &[hole(2 * MS, 400 * MS, How::Refuse)]);
     tell(&mut scene, FaultStage::Failed, T0 + T8, "it came back with an empty disk");
     let told = measured(&scene);

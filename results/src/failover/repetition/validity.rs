@@ -31,7 +31,7 @@ impl Measured<'_> {
         if !is_over {
             invalid.push("it was not brought to its end".to_owned());
         }
-        let until_ns = t0_proven.unwrap_or(end_ns);
+        let until_ns = self.fault_until_ns();
         for stage in [FaultStage::Failed, FaultStage::Skipped] {
             let word = if stage == FaultStage::Failed { "the fault failed" } else { "the fault was skipped" };
             let told = course.details(stage, until_ns);
