@@ -12,6 +12,7 @@ use quorumeter_results::report::{
 };
 
 use crate::EXIT_ENVIRONMENT;
+use crate::diagnose::say;
 
 /// The file into which a step on GitHub writes its summary.
 const STEP_SUMMARY: &str = "GITHUB_STEP_SUMMARY";
@@ -111,12 +112,12 @@ impl CiArgs {
         }
         if self.github {
             // The runner reads commands from both streams; standard output is the report's alone.
-            eprint!("{}", render_annotations(records, self.inconclusive()));
+            say(render_annotations(records, self.inconclusive()).trim_end_matches('\n'));
             match std::env::var_os(STEP_SUMMARY).filter(|path| !path.is_empty()) {
                 Some(path) => keep(add_to_summary(Path::new(&path), records)),
-                None => eprintln!(
+                None => say(&format!(
                     "{STEP_SUMMARY} is not set: there is no step whose summary could have the report"
-                ),
+                )),
             }
         }
         failed.map_or(Ok(()), Err)
@@ -143,7 +144,7 @@ impl CiArgs {
 
 /// Says that nothing was concluded, and what the exit code is all the same.
 pub(crate) fn warn(code: u8) {
-    eprintln!("warning: the result is inconclusive; with --inconclusive warn the exit code is {code}");
+    say(&format!("warning: the result is inconclusive; with --inconclusive warn the exit code is {code}"));
 }
 
 fn write_file(path: &Path, content: &str) -> Result<(), CiError> {

@@ -12,14 +12,20 @@ use quorumeter_targets::TargetUrl;
 
 use crate::EXIT_USAGE;
 
+/// Writes a line to standard error. Who does not read it any more is told nothing: a measurement goes on to its record and
+/// leaves nothing behind all the same.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// Prints an error with its causes, and returns the exit code given.
 pub(crate) fn fail(error: &dyn Error, code: u8) -> u8 {
-    eprintln!("error: {error}");
+    say(&format!("error: {error}"));
     let mut cause = error.source();
     while let Some(inner) = cause {
         // Most errors say their cause themselves.
         if !error.to_string().contains(&inner.to_string()) {
-            eprintln!("  because: {inner}");
+            say(&format!("  because: {inner}"));
         }
         cause = inner.source();
     }
@@ -28,7 +34,7 @@ pub(crate) fn fail(error: &dyn Error, code: u8) -> u8 {
 
 /// Prints a message, and returns the exit code for wrong usage.
 pub(crate) fn usage(message: &str) -> u8 {
-    eprintln!("error: {message}");
+    say(&format!("error: {message}"));
     EXIT_USAGE
 }
 
@@ -47,7 +53,7 @@ pub(crate) fn plan(error: &PlanError, name: &str, text: &str) -> u8 {
         diagnostic.labels = Some(vec![LabeledSpan::underline(span.start..end)]);
     }
     let report = Report::new(diagnostic).with_source_code(NamedSource::new(name, text.to_owned()));
-    eprintln!("{report:?}");
+    say(&format!("{report:?}"));
     EXIT_USAGE
 }
 
@@ -83,7 +89,7 @@ pub(crate) fn print(text: &str) -> bool {
         Ok(()) => true,
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => true,
         Err(e) => {
-            eprintln!("error: cannot write to standard output: {e}");
+            say(&format!("error: cannot write to standard output: {e}"));
             false
         }
     }

@@ -159,7 +159,8 @@ fn try_run(args: &Args) -> Result<u8, u8> {
             settings,
             workload: workload.clone(),
             target: target.clone(),
-            commands: commands.clone(),
+            // Of a profile's faults, some are the load's own.
+            commands: commands.clone().filter(|_| args.profile.is_none() || !fault.is_clients()),
             out,
             requirements: args.require.clone(),
             command_line: command_line(),

@@ -7,6 +7,8 @@ use quorumeter_experiments::{Numbers, Observer};
 use quorumeter_record::Phase;
 use quorumeter_results::figures;
 
+use crate::diagnose::say;
+
 /// Shows a run.
 pub(crate) enum Progress {
     /// One line that changes.
@@ -40,7 +42,7 @@ impl Progress {
     fn say(&self, text: &str) {
         match self {
             Progress::Bar(bar) => bar.println(text),
-            Progress::Lines { .. } => eprintln!("{text}"),
+            Progress::Lines { .. } => say(text),
         }
     }
 }
@@ -78,7 +80,7 @@ impl Observer for Progress {
                 bar.set_message(detail.to_owned());
                 bar.tick();
             }
-            Progress::Lines { .. } => eprintln!("{text}"),
+            Progress::Lines { .. } => say(&text),
         }
     }
 
@@ -92,7 +94,7 @@ impl Observer for Progress {
                 let now = done * 10 / total.max(1);
                 if now > *tenth && total >= 100_000 {
                     *tenth = now;
-                    eprintln!("prefill: {done} of {total}");
+                    say(&format!("prefill: {done} of {total}"));
                 }
             }
         }
@@ -114,7 +116,7 @@ impl Observer for Progress {
                 bar.set_position((elapsed_s * 1000.0) as u64);
                 bar.set_message(text);
             }
-            Progress::Lines { .. } => eprintln!("{elapsed_s:7.1} s  {text}"),
+            Progress::Lines { .. } => say(&format!("{elapsed_s:7.1} s  {text}")),
         }
     }
 

@@ -224,6 +224,10 @@ fn what_makes_no_sense_is_told_with_a_next_step() {
     let dir = tempfile::tempdir().unwrap();
     for (args, code, says) in [
         (&["--target", "zk://127.0.0.1:1"][..], 1, "--fault-command"),
+        (&["--fault", "command"], 1, "--fault-command"),
+        (&["--target", "zk://127.0.0.1:1", "--fault-command", "true"], 1, "--clear-command"),
+        (&["--target", "zk://127.0.0.1:1", "--fault-command", "true", "--fault", "reset"], 1, "leave"),
+        (&["--policy", "java", "--policy", "java"], 1, "java is given twice"),
         (&["--ensemble", "embedded:1"], 1, "zookeeper:3"),
         (&["--fault", "explode"], 1, "kill"),
         (&["--victim", "boss"], 1, "leader"),

@@ -76,6 +76,27 @@ fn the_first_signal_ends_the_measurement_in_order() {
     }
 }
 
+/// `2>&1 | head` closes standard error in the middle of a run.
+#[test]
+fn a_reader_of_the_progress_that_goes_away_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let mut child = Command::new(QUORUMETER)
+        .args(["run", "--warmup", "300ms", "--rate", "500/s", "--duration", "2s"])
+        .args(["--set", "engine.interval=500ms", "--set", "dataset.nodes=1000", "--out"])
+        .arg(&out)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stderr.take());
+    let status = wait(child, Duration::from_secs(60));
+    assert!(matches!(status.code(), Some(0 | 4)), "{status}");
+    let record = RecordReader::open(&out).unwrap();
+    assert!(record.summary().unwrap().unwrap().complete);
+    assert_gone(&member_pids(&record));
+}
+
 /// On a server that outlives the run one can see what is left: nothing, at whatever point the run is stopped.
 #[test]
 fn a_stopped_run_leaves_nothing_on_the_target() {

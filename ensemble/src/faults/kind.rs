@@ -84,6 +84,12 @@ impl FaultKind {
         matches!(self, FaultKind::Reset | FaultKind::SessionStorm)
     }
 
+    /// Whether members stay broken until it is undone; whatever else a command does may end by itself.
+    pub fn needs_clear(self) -> bool {
+        !self.is_clients()
+            && !matches!(self, FaultKind::Command | FaultKind::Restart | FaultKind::RollingRestart)
+    }
+
     /// What is to be known before this is done to `victim` in an ensemble of these roles: sentences for the user. It
     /// depends on how many there are of each role, and on which of them is the leader it does not.
     ///

@@ -36,8 +36,6 @@ pub enum Means {
 impl Means {
     /// Why a fault cannot be done by this, if it cannot.
     pub(super) fn refusal(&self, kind: FaultKind) -> Option<String> {
-        let needs_clear =
-            !matches!(kind, FaultKind::Command | FaultKind::Restart | FaultKind::RollingRestart);
         match self {
             Means::Client(_) if kind.is_clients() => None,
             Means::Client(_) => Some(format!("{kind} cannot be done by connections of the load")),
@@ -45,7 +43,7 @@ impl Means {
             Means::Launched(_) if kind == FaultKind::Command => {
                 Some("the fault `command` is done by a command, and none was given".to_owned())
             }
-            Means::Commands { clear: None, .. } if needs_clear => {
+            Means::Commands { clear: None, .. } if kind.needs_clear() => {
                 Some(format!("{kind} is undone by a command of yours, and none was given for that"))
             }
             _ => None,

@@ -181,9 +181,9 @@ struct Repetition<'c, 'e> {
     resets: (ClientResets, mpsc::UnboundedReceiver<ResetRequest>),
     injector: Option<Injector>,
     rows: Vec<HistoryRow>,
-    /// Positions of the members that were hit, and when the first was.
+    /// Positions of the members that were hit, and when the last was: until then there is no recovery to wait for.
     victims: BTreeSet<usize>,
-    t0_ns: Option<u64>,
+    asked_ns: Option<u64>,
     clear_asked_ns: Option<u64>,
     is_cleared: bool,
 }
@@ -205,7 +205,7 @@ impl Conductor {
                 injector: None,
                 rows: Vec::new(),
                 victims: BTreeSet::new(),
-                t0_ns: None,
+                asked_ns: None,
                 clear_asked_ns: None,
                 is_cleared: false,
             };
@@ -306,23 +306,23 @@ impl Repetition<'_, '_> {
     /// Waits until the clients are back and a while has passed since, but no longer than the limit. Returns when the last
     /// was.
     async fn wait_for_recovery(&mut self) -> Option<u64> {
-        let t0_ns = self.t0_ns?;
+        let asked_ns = self.asked_ns?;
         let settings = &self.conductor.settings;
         let clear_after_ns = settings.clear_after.as_nanos() as u64;
-        let limit_ns = t0_ns + settings.limit.as_nanos() as u64;
+        let limit_ns = asked_ns + settings.limit.as_nanos() as u64;
         let (mut recovered, mut told) = (None, false);
         loop {
             let has_news = self.take_history();
             let victims: Vec<u32> = self.victims.iter().map(|v| *v as u32).collect();
             if has_news {
-                recovered = recovered_ns(&self.scene.manifest, THRESHOLD_NS, &self.rows, &victims, t0_ns);
+                recovered = recovered_ns(&self.scene.manifest, THRESHOLD_NS, &self.rows, &victims, asked_ns);
             }
             let now_ns = self.scene.clock.now_ns();
             if let Some(t6_ns) = recovered {
                 if !told {
                     told = true;
                     self.tell(FaultStage::Recovered, &[], String::new());
-                    let seconds = t6_ns.saturating_sub(t0_ns) as f64 / 1e9;
+                    let seconds = t6_ns.saturating_sub(asked_ns) as f64 / 1e9;
                     self.notice(format!("all clients are back after {seconds:.2} s"));
                 }
                 if now_ns >= t6_ns + clear_after_ns {
@@ -450,7 +450,7 @@ impl Repetition<'_, '_> {
     fn note(&mut self, (t_ns, stage, victims, detail): Told) {
         match stage {
             FaultStage::Asked => {
-                self.t0_ns.get_or_insert(t_ns);
+                self.asked_ns = Some(t_ns);
                 self.victims.extend(&victims);
             }
             FaultStage::ClearAsked => {

@@ -119,6 +119,9 @@ pub fn failover(options: FailoverOptions, observer: &mut dyn Observer) -> Result
         }
         _ => {}
     }
+    if let Some(refusal) = refusal(fault, options.commands.as_ref()) {
+        return Err(RunError::Means(refusal).into());
+    }
     let members = members(&options.target)?;
     let (workload, plan) = plan::plan(&options.settings, &options.workload.file, members)?;
     let faults = Faults { settings: options.settings, plan, commands: options.commands };
@@ -131,6 +134,22 @@ pub fn failover(options: FailoverOptions, observer: &mut dyn Observer) -> Result
         quorumeter: options.quorumeter,
     };
     measure(run, Some(faults), observer)
+}
+
+/// Why the commands that were given, or none, are not the means of a fault, with a next step.
+fn refusal(fault: FaultKind, commands: Option<&Commands>) -> Option<String> {
+    match commands {
+        None if fault == FaultKind::Command => {
+            Some("--fault command does what --fault-command says, and none was given".to_owned())
+        }
+        Some(_) if fault.is_clients() => Some(format!(
+            "--fault {fault} is done to the load's own connections, not by commands: leave --fault-command out"
+        )),
+        Some(Commands { clear: None, .. }) if fault.needs_clear() => Some(format!(
+            "--fault {fault} has to be undone: give --clear-command, or --fault command for what ends by itself"
+        )),
+        _ => None,
+    }
 }
 
 /// Whether a member that keeps everything in memory has lost it after such a fault.

@@ -87,6 +87,9 @@ pub enum SettingsError {
     /// With the probes it is none.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// A policy has clients already.
+    #[error("the client policy {0} is given twice")]
+    PolicyTwice(Policy),
     /// A setting is out of its range.
     #[error("{what} is {value}; it goes from {range}")]
     Range {
@@ -159,6 +162,10 @@ fn check_ranges(settings: &Settings) -> Result<(), SettingsError> {
         if value < low || value > high {
             return error(what, told(value), range);
         }
+    }
+    let twice = |(at, policy): &(usize, &Policy)| settings.policies[..*at].contains(policy);
+    if let Some((_, policy)) = settings.policies.iter().enumerate().find(twice) {
+        return Err(SettingsError::PolicyTwice(*policy));
     }
     if let Some(threshold) = settings.slow_threshold.filter(|t| *t < settings.probe_period || *t > s(60)) {
         return error("the slow threshold", told(threshold), "the probe period to 1m");

@@ -41,6 +41,9 @@ pub enum RunError {
          measure one that this tool starts, as with --ensemble zookeeper:3"
     )]
     NoMeans,
+    /// The fault cannot be done by what was given for it.
+    #[error("{0}")]
+    Means(String),
     /// The fault would take away what the member has, by its very nature.
     #[error(
         "a member of kind {kind} keeps everything in memory, so that its end loses what it acknowledged; measure \
@@ -136,6 +139,7 @@ impl RunError {
             | RunError::Settings(_)
             | RunError::Victim(_)
             | RunError::NoMeans
+            | RunError::Means(_)
             | RunError::NothingKept { .. }
             | RunError::NoSuchMember { .. }
             | RunError::Tls(_)
