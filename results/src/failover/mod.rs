@@ -85,6 +85,7 @@ fn judge(
         courses: &courses,
         lines: &lines,
         watch,
+        is_elsewhere: target.is_some_and(|target| target.launched.is_none()),
         end_ns,
     };
     let (mut repetitions, mut invalid, mut pictures) = (Vec::new(), Vec::new(), Vec::new());

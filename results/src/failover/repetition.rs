@@ -59,6 +59,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) lines: &'a [MemberLine],
     /// Sessions of the watch probe, and how many nodes they watch.
     pub(crate) watch: Option<(&'a str, u32, u64)>,
+    /// Whether the members were not started by this tool: then faults are done by commands of the user's.
+    pub(crate) is_elsewhere: bool,
     /// How far the record reaches.
     pub(crate) end_ns: u64,
 }
@@ -102,7 +104,7 @@ struct Measured<'a> {
     /// How long writes were out for all clients.
     write_outage: Option<Bounds>,
     /// The outage behind it; `None` when there was none.
-    first_outage: Option<Outage>,
+    main_outage: Option<Outage>,
     /// A surviving client was not served again.
     some_stay_out: bool,
     /// By when every surviving client had been answered again.
@@ -146,7 +148,7 @@ pub(crate) fn measure(
         writes: scale(ProbeRole::Write),
         reads: scale(ProbeRole::Read),
         write_outage: None,
-        first_outage: None,
+        main_outage: None,
         some_stay_out: false,
         served_again_ns: None,
         values: Values::default(),
@@ -269,7 +271,7 @@ impl<'a> Measured<'a> {
         self.instant("t1", t1);
         if any > 1 {
             self.notes.push(format!(
-                "writes failed in {any} separate outages before the fault was cleared: write_outage_any is the first"
+                "writes failed in {any} separate outages before the fault was cleared: write_outage_any is the longest"
             ));
         }
     }
@@ -283,21 +285,22 @@ impl<'a> Measured<'a> {
             return 0;
         }
         let any = self.until_cleared(Line::any(&self.slots(&all), scale).outages(self.times.t0, cleared_ns));
-        let bounds = Bounds::new(any.first(), &ack_gap(&all, span), scale.period_ns);
+        let longest_outage = any.iter().max_by_key(|o| (o.over_by_ns.is_none(), o.upper_ns()));
+        let bounds = Bounds::new(longest_outage, &ack_gap(&all, span), scale.period_ns);
         self.values.outage(&format!("{name}_any"), bounds);
         let survivors = self.survivors(role);
         let every = self.until_cleared(every(&self.slots(&survivors), scale, self.times.t0, cleared_ns));
         if !survivors.is_empty() {
             let gaps = survivors.iter().map(|client| ack_gap(&[client], span));
             let longest = gaps.max_by_key(|gap| (gap.is_censored, gap.hole_ns)).unwrap_or_default();
-            let bounds = Bounds::new(own(&every, any.first()), &longest, scale.period_ns);
+            let bounds = Bounds::new(own(&every, longest_outage), &longest, scale.period_ns);
             self.values.outage(&format!("{name}_every"), bounds);
         }
         if role == ProbeRole::Write {
             self.write_outage = Some(bounds);
-            let every = own(&every, any.first());
-            self.first_outage = any.first().copied();
-            self.times.t5 = any.first().and_then(|outage| outage.end_ns);
+            let every = own(&every, longest_outage);
+            self.main_outage = longest_outage.copied();
+            self.times.t5 = longest_outage.and_then(|outage| outage.end_ns);
             self.times.t6 = every.and_then(|outage| outage.end_ns).max(self.times.t5);
             self.served_again_ns = every.and_then(|outage| outage.over_by_ns);
             self.some_stay_out = every.is_some_and(|outage| outage.end_ns.is_none());
@@ -323,7 +326,7 @@ impl<'a> Measured<'a> {
             let outages = Line::of_client(slots, self.writes).outages(t0, self.times.cleared_ns());
             let outages = self.until_cleared(outages);
             let gap = ack_gap(&[client], self.ack_span());
-            let outage = own(&outages, self.first_outage.as_ref());
+            let outage = own(&outages, self.main_outage.as_ref());
             let bounds = Bounds::new(outage, &gap, self.writes.period_ns);
             let group = worst.entry(client.group()).or_insert(bounds);
             *group = group.worst(bounds);
