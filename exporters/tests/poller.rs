@@ -291,15 +291,23 @@ fn zabstate_is_asked_when_a_role_is_new_or_missing() {
         assert_eq!(told.iter().filter(|line| line.zab_state.is_some()).count(), full, "{told:?}");
 
         member.becomes(Manner::Answers(NOT_SERVING));
-        let out = lines.wait(member.address, |line| line.role.is_none()).await;
-        lines.wait(member.address, |line| line.role.is_none() && line.t_ns > out.t_ns).await;
+        // Not in every poll, but again and again.
+        let tells = |line: &MemberLine| line.zab_state.is_some();
+        let out = lines.wait(member.address, |line| line.role.is_none() && tells(line)).await;
+        lines.wait(member.address, |line| line.role.is_none() && tells(line) && line.t_ns > out.t_ns).await;
         member.becomes(Manner::Answers(FOLLOWER));
-        let again = lines.wait(member.address, |line| line.role.as_deref() == Some("follower")).await;
+        let is_again = |line: &MemberLine| line.role.as_deref() == Some("follower") && tells(line);
+        let again = lines.wait(member.address, is_again).await;
         assert_eq!(again.zab_state.as_deref(), Some("broadcast"));
-        let without = lines.of(member.address).into_iter().filter(|line| line.role.is_none());
-        for line in without {
-            assert_eq!((line.zab_state.as_deref(), line.term), (Some("broadcast"), Some(3)), "{line:?}");
-        }
+        let told = lines.of(member.address).into_iter().filter(|line| line.role.is_none() && tells(line));
+        let times: Vec<u64> = told
+            .inspect(|line| {
+                assert_eq!((line.zab_state.as_deref(), line.term), (Some("broadcast"), Some(3)), "{line:?}");
+            })
+            .map(|line| line.t_ns - line.answer_ns.unwrap())
+            .collect();
+        // Each line's questions begin with its first.
+        assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= 200_000_000), "{times:?}");
     });
 }
 
