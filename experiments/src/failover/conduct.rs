@@ -45,7 +45,8 @@ const QUIET_POLLS: Duration = Duration::from_secs(1);
 const PROOF_LIMIT: Duration = Duration::from_secs(15);
 /// How long the load goes on after the member is back: the windows that tell whether it is as before.
 const AFTER_REJOIN: Duration = Duration::from_millis(6_500);
-/// How late an op of a probe may be answered to count as served while it goes, nanoseconds. The judgement is the record's.
+/// How late an op of a probe may be answered to count as served while it goes, nanoseconds, unless the user says. The
+/// judgement is the record's.
 const THRESHOLD_NS: u64 = 100_000_000;
 /// How long members may take to tell their roles.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
@@ -185,7 +186,6 @@ struct Repetition<'c, 'e> {
     victims: BTreeSet<usize>,
     asked_ns: Option<u64>,
     clear_asked_ns: Option<u64>,
-    is_cleared: bool,
 }
 
 impl Conductor {
@@ -207,7 +207,6 @@ impl Conductor {
                 victims: BTreeSet::new(),
                 asked_ns: None,
                 clear_asked_ns: None,
-                is_cleared: false,
             };
             let done = repetition.conduct(phase).await;
             scene.poller.set_period(QUIET_POLLS);
@@ -315,7 +314,8 @@ impl Repetition<'_, '_> {
             let has_news = self.take_history();
             let victims: Vec<u32> = self.victims.iter().map(|v| *v as u32).collect();
             if has_news {
-                recovered = recovered_ns(&self.scene.manifest, THRESHOLD_NS, &self.rows, &victims, asked_ns);
+                recovered =
+                    recovered_ns(&self.scene.manifest, self.threshold_ns(), &self.rows, &victims, asked_ns);
             }
             let now_ns = self.scene.clock.now_ns();
             if let Some(t6_ns) = recovered {
@@ -359,7 +359,8 @@ impl Repetition<'_, '_> {
         let mut rejoined = None;
         loop {
             if self.take_history() {
-                rejoined = rejoined_ns(&self.scene.manifest, THRESHOLD_NS, &self.rows, &victims, t8_ns);
+                rejoined =
+                    rejoined_ns(&self.scene.manifest, self.threshold_ns(), &self.rows, &victims, t8_ns);
             }
             if let Some(t9_ns) = rejoined {
                 self.tell(FaultStage::Rejoined, &[], String::new());
@@ -456,10 +457,14 @@ impl Repetition<'_, '_> {
             FaultStage::ClearAsked => {
                 self.clear_asked_ns.get_or_insert(t_ns);
             }
-            FaultStage::Cleared => self.is_cleared = true,
             _ => {}
         }
         self.tell_at(t_ns, stage, &victims, detail);
+    }
+
+    /// How late an op may be answered to count as served while it goes, nanoseconds.
+    fn threshold_ns(&self) -> u64 {
+        self.conductor.plan.slow_threshold_ns.unwrap_or(THRESHOLD_NS)
     }
 
     /// Takes what the probes have seen since; returns whether there is anything.
