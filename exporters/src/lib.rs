@@ -1,11 +1,22 @@
-//! What members tell of themselves, as lines of the run record.
+//! What members tell of themselves: asked, read, put into one vocabulary, and told on.
 //!
 //! | module | what it knows |
 //! |---|---|
+//! | [`catalog`] | every metric: name, type, meaning, and where each system tells it |
+//! | [`sample`] | what one member told, in the words of the catalog |
+//! | [`asked`] | what came of asking the members once |
+//! | [`family`] | series of metrics: what expositions are written from |
 //! | [`zookeeper`] | the answers of ZooKeeper and of what speaks like it; text in, fields or an error out |
 //! | [`poller`] | asking every member again and again, without one of them holding up another |
 
+pub mod asked;
+pub mod catalog;
+pub mod family;
 pub mod poller;
+pub mod sample;
 pub mod zookeeper;
 
+pub use asked::{Asked, Problem, ProblemKind};
+pub use family::{Families, Family, Series};
 pub use poller::{PolledMember, Poller};
+pub use sample::{Dialect, Role, Sample};

@@ -1,0 +1,60 @@
+//! Families of series: what an exposition is written from, whatever its format.
+
+use crate::catalog::{Metric, Scope};
+use crate::sample::Value;
+
+/// All series of a metric.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Family {
+    /// The metric.
+    pub metric: &'static Metric,
+    /// Its series. No two of them have the same labels.
+    pub series: Vec<Series>,
+}
+
+/// A series of a metric: its value now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    /// The values of its labels: those of the metric's [scope](Scope::labels), then [its own](Metric::labels).
+    pub labels: Vec<String>,
+    /// Its value now.
+    pub value: Value,
+}
+
+impl Family {
+    /// The names of the labels of its series, in their order.
+    pub fn label_names(&self) -> impl Iterator<Item = &'static str> {
+        let scope: Scope = self.metric.scope;
+        scope.labels().iter().chain(self.metric.labels).copied()
+    }
+}
+
+/// Families as they grow.
+#[derive(Debug, Default)]
+pub struct Families(Vec<Family>);
+
+impl Families {
+    /// Adds a series. A second one of the same metric and labels is left out.
+    pub fn add(&mut self, metric: &'static Metric, labels: Vec<String>, value: Value) {
+        debug_assert_eq!(labels.len(), metric.scope.labels().len() + metric.labels.len(), "{}", metric.name);
+        let family = match self.0.iter().position(|family| family.metric.name == metric.name) {
+            Some(index) => &mut self.0[index],
+            None => {
+                self.0.push(Family { metric, series: Vec::new() });
+                self.0.last_mut().expect("one was added just now")
+            }
+        };
+        if family.series.iter().all(|series| series.labels != labels) {
+            family.series.push(Series { labels, value });
+        }
+    }
+
+    /// The families, in the order of the catalog.
+    pub fn into_sorted(self) -> Vec<Family> {
+        let mut families = self.0;
+        let place =
+            |family: &Family| crate::catalog::ALL.iter().position(|metric| metric.name == family.metric.name);
+        families.sort_by_key(place);
+        families
+    }
+}
