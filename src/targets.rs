@@ -34,23 +34,28 @@ fn name(kind: OpKind) -> String {
 
 fn as_text() -> String {
     let mut text = String::new();
-    for system in System::ALL {
+    let zookeeper = System::ZooKeeper;
+    text += &format!(
+        "{} ({}://HOST:PORT,…/CHROOT): Apache ZooKeeper 3.4 and later, and what speaks its protocol\n\n",
+        zookeeper.name(),
+        zookeeper.scheme()
+    );
+    text += &format!("  {:<28} {:<40} {:>8}  {:<13} since\n", "op", "requests", "number", "consistency");
+    for kind in kinds() {
+        let (requests, since) = (ZooKeeper::requests(kind), ZooKeeper::since(kind));
+        let consistency = ZooKeeper::consistency(kind);
+        let number = ZooKeeper::requests_per_op(kind);
+        text += &format!("  {:<28} {requests:<40} {number:>8}  {consistency:<13} {since}\n", name(kind));
+    }
+    for (watch, requests, since) in ZooKeeper::WATCHES {
+        let name = format!("watch {watch}");
+        text += &format!("  {name:<28} {requests:<40} {:>8}  {:<13} {since}\n", "-", "-");
+    }
+    for system in [System::Etcd, System::Consul] {
+        let (name, scheme) = (system.name(), system.scheme());
         text += &format!(
-            "{} ({}://HOST:PORT,…/CHROOT): Apache ZooKeeper 3.4 and later, and what speaks its protocol\n\n",
-            system.name(),
-            system.scheme()
+            "\n{name} ({scheme}://HOST:PORT,…): watched by `quorumeter export`; no load is driven against it\n"
         );
-        text += &format!("  {:<28} {:<40} {:>8}  {:<13} since\n", "op", "requests", "number", "consistency");
-        for kind in kinds() {
-            let (requests, since) = (ZooKeeper::requests(kind), ZooKeeper::since(kind));
-            let consistency = ZooKeeper::consistency(kind);
-            let number = ZooKeeper::requests_per_op(kind);
-            text += &format!("  {:<28} {requests:<40} {number:>8}  {consistency:<13} {since}\n", name(kind));
-        }
-        for (watch, requests, since) in ZooKeeper::WATCHES {
-            let name = format!("watch {watch}");
-            text += &format!("  {name:<28} {requests:<40} {:>8}  {:<13} {since}\n", "-", "-");
-        }
     }
     text += "\nconsistency: session = what the member has, never older than what the session has seen; fresh = after the\n\
              member caught up with the leader, not linearizable across a leader change; linearizable = ordered by the leader\n";

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use quorumeter_targets::{TargetUrl, TlsOptions};
+use quorumeter_targets::{System, TargetUrl, TlsOptions};
 
 use crate::diagnose;
 
@@ -23,8 +23,21 @@ pub(crate) struct TlsArgs {
 }
 
 impl TlsArgs {
-    /// The target that a URL and these arguments name together.
+    /// The target that a URL and these arguments name together, to drive load against.
     pub(crate) fn target(&self, url: &str) -> Result<TargetUrl, u8> {
+        let target = self.watched(url)?;
+        if target.system == System::ZooKeeper {
+            return Ok(target);
+        }
+        let name = target.system.name();
+        Err(diagnose::usage(&format!(
+            "--target: load is driven against ZooKeeper-compatible ensembles only, zk://HOST:PORT; {name} can be watched, \
+             with `quorumeter export --target {target}`"
+        )))
+    }
+
+    /// The same, to watch.
+    pub(crate) fn watched(&self, url: &str) -> Result<TargetUrl, u8> {
         let mut target = diagnose::target(url)?;
         match &mut target.tls {
             Some(tls) => *tls = self.options(),
@@ -42,7 +55,7 @@ impl TlsArgs {
     /// Tells that there is nothing that they could be about.
     pub(crate) fn needs_target() -> u8 {
         diagnose::usage(
-            "--ca, --cert, --key and --tls-server-name are about TLS, which only a target zks://HOST:PORT has",
+            "--ca, --cert, --key and --tls-server-name are about TLS, which only a target such as zks://HOST:PORT has",
         )
     }
 

@@ -1,4 +1,5 @@
-//! Target URLs: `zk://host:port,host:port/chroot`, and `zks://` over TLS.
+//! Target URLs: `zk://host:port,host:port/chroot`, and `zks://` over TLS; `etcd://`, `etcds://`, `consul://`, `consuls://`
+//! likewise.
 //!
 //! | in the URL | is |
 //! |---|---|
@@ -6,7 +7,7 @@
 //! | `192.0.2.1`, `192.0.2.1:port` | a member |
 //! | `[2001:db8::1]`, `[2001:db8::1]:port` | a member reached by IPv6 |
 //!
-//! Without a port it is 2181, over TLS 2281. A server that is reached at two addresses, as at one of IPv4 and one of
+//! Without a port it is the system's own: ZooKeeper's 2181, over TLS 2281; etcd's 2379; Consul's 8500, over TLS 8501. A server that is reached at two addresses, as at one of IPv4 and one of
 //! IPv6, counts as two members: name it by the one at which clients are to reach it.
 
 use std::fmt;
@@ -19,16 +20,22 @@ use crate::tls::TlsOptions;
 pub enum System {
     /// ZooKeeper, or anything that speaks its protocol.
     ZooKeeper,
+    /// etcd.
+    Etcd,
+    /// Consul.
+    Consul,
 }
 
 impl System {
     /// Every system, with its URL scheme.
-    pub const ALL: [System; 1] = [System::ZooKeeper];
+    pub const ALL: [System; 3] = [System::ZooKeeper, System::Etcd, System::Consul];
 
     /// The scheme of its URLs.
     pub fn scheme(self) -> &'static str {
         match self {
             System::ZooKeeper => "zk",
+            System::Etcd => "etcd",
+            System::Consul => "consul",
         }
     }
 
@@ -36,6 +43,8 @@ impl System {
     pub fn secure_scheme(self) -> &'static str {
         match self {
             System::ZooKeeper => "zks",
+            System::Etcd => "etcds",
+            System::Consul => "consuls",
         }
     }
 
@@ -43,6 +52,8 @@ impl System {
     pub fn name(self) -> &'static str {
         match self {
             System::ZooKeeper => "zookeeper",
+            System::Etcd => "etcd",
+            System::Consul => "consul",
         }
     }
 
@@ -53,6 +64,9 @@ impl System {
         match (self, secured) {
             (System::ZooKeeper, false) => 2181,
             (System::ZooKeeper, true) => 2281,
+            (System::Etcd, _) => 2379,
+            (System::Consul, false) => 8500,
+            (System::Consul, true) => 8501,
         }
     }
 }
@@ -213,6 +227,10 @@ mod tests {
             ("zks://a,b:1/c", "zks://a:2281,b:1/c"),
             ("zk://127.0.0.1,[::1]/x", "zk://127.0.0.1:2181,[::1]:2181/x"),
             ("zk://[::1]:2181,[2001:db8::7]:2182/c", "zk://[::1]:2181,[2001:db8::7]:2182/c"),
+            ("etcd://a,b:1", "etcd://a:2379,b:1"),
+            ("etcds://a", "etcds://a:2379"),
+            ("consul://[::1]", "consul://[::1]:8500"),
+            ("consuls://a", "consuls://a:8501"),
             ("zks://[::ffff:192.0.2.1]", "zks://[::ffff:192.0.2.1]:2281"),
         ] {
             let url: TargetUrl = text.parse().unwrap();
