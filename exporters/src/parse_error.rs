@@ -97,7 +97,11 @@ pub(crate) fn check_text(answer: &str) -> Result<(), ParseError> {
 }
 
 /// Reads JSON. Unknown fields are passed over.
-pub(crate) fn json<T: DeserializeOwned>(answer: &str) -> Result<T, ParseError> {
+///
+/// # Errors
+///
+/// [`ParseError::Empty`], [`ParseError::Binary`], [`ParseError::Syntax`], and [`ParseError::Value`] for JSON of another shape.
+pub fn json<T: DeserializeOwned>(answer: &str) -> Result<T, ParseError> {
     check_text(answer)?;
     serde_json::from_str(answer).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => ParseError::value("the JSON", &error.to_string()),
