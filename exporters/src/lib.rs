@@ -9,10 +9,18 @@
 //! | [`parse_error`] | why an answer tells nothing |
 //! | [`prometheus_text`] | the text format of the servers' own metrics |
 //! | [`zookeeper`] | the answers of ZooKeeper and of what speaks like it; text in, fields or an error out |
+//! | [`etcd`] | the answers of etcd |
+//! | [`consul`] | the answers of Consul |
+//! | [`ask`] | asking all members of a cluster once, whatever the system |
+//! | [`derive`] | what follows from all members together |
 //! | [`poller`] | asking every member again and again, without one of them holding up another |
 
+pub mod ask;
 pub mod asked;
 pub mod catalog;
+pub mod consul;
+pub mod derive;
+pub mod etcd;
 pub mod family;
 pub mod parse_error;
 pub mod poller;
