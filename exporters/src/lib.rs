@@ -8,9 +8,11 @@
 //! | [`family`] | series of metrics: what expositions are written from |
 //! | [`parse_error`] | why an answer tells nothing |
 //! | [`prometheus_text`] | the text format of the servers' own metrics |
-//! | [`zookeeper`] | the answers of ZooKeeper and of what speaks like it; text in, fields or an error out |
+//! | [`zookeeper`] | the answers of ZooKeeper and of what speaks like it: text in, a sample or an error out |
+//! | [`keeper`] | the same of what ClickHouse Keeper alone answers |
 //! | [`etcd`] | the answers of etcd |
 //! | [`consul`] | the answers of Consul |
+//! | [`record_line`] | what a member told, as a line of the run record |
 //! | [`ask`] | asking all members of a cluster once, whatever the system |
 //! | [`derive`] | what follows from all members together |
 //! | [`poller`] | asking every member again and again, without one of them holding up another |
@@ -22,9 +24,11 @@ pub mod consul;
 pub mod derive;
 pub mod etcd;
 pub mod family;
+pub mod keeper;
 pub mod parse_error;
 pub mod poller;
 pub mod prometheus_text;
+pub mod record_line;
 pub mod sample;
 pub mod zookeeper;
 
