@@ -38,7 +38,7 @@ pub use inside::{become_child, die_with_parent};
 const POLL: Duration = Duration::from_millis(5);
 
 /// Lines of a log that stand in an error.
-const TAIL_LINES: usize = 20;
+const TAIL_LINES: usize = 30;
 
 /// Bytes from the end of a log that are looked at.
 const TAIL_BYTES: u64 = 64 * 1024;
