@@ -6,11 +6,13 @@
 //! | [`sample`] | what one member told, in the words of the catalog |
 //! | [`asked`] | what came of asking the members once |
 //! | [`family`] | series of metrics: what expositions are written from |
+//! | [`exposition`] | Prometheus's text |
 //! | [`zookeeper`] | the answers of ZooKeeper and of what speaks like it; text in, fields or an error out |
 //! | [`poller`] | asking every member again and again, without one of them holding up another |
 
 pub mod asked;
 pub mod catalog;
+pub mod exposition;
 pub mod family;
 pub mod poller;
 pub mod sample;
