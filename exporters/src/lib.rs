@@ -7,6 +7,8 @@
 //! | [`asked`] | what came of asking the members once |
 //! | [`family`] | series of metrics: what expositions are written from |
 //! | [`exposition`] | Prometheus's text |
+//! | [`serve`] | HTTP: `/metrics` and what goes with it |
+//! | [`own`] | what this process itself uses |
 //! | [`zookeeper`] | the answers of ZooKeeper and of what speaks like it; text in, fields or an error out |
 //! | [`poller`] | asking every member again and again, without one of them holding up another |
 
@@ -14,8 +16,10 @@ pub mod asked;
 pub mod catalog;
 pub mod exposition;
 pub mod family;
+pub mod own;
 pub mod poller;
 pub mod sample;
+pub mod serve;
 pub mod zookeeper;
 
 pub use asked::{Asked, Problem, ProblemKind};
