@@ -8,6 +8,7 @@
 //! | [`session`] | submit and complete: the interface between the load generator and a system |
 //! | [`policy`] | client policies: what a client does when its connection is gone |
 //! | [`socket`] | a non-blocking socket that tells when it is ready |
+//! | [`units`] | values with a unit, as people write them |
 //! | `source` | where connections come from when ports run out |
 //! | [`tls`] | certificates, and what may go wrong with them |
 //! | [`stream`] | a connection that is plain or secured, before it is a session's |
@@ -21,6 +22,7 @@ pub mod socket;
 mod source;
 pub mod stream;
 pub mod tls;
+pub mod units;
 pub mod url;
 pub mod zookeeper;
 
