@@ -8,12 +8,14 @@
 //! | [`family`] | series of metrics: what expositions are written from |
 //! | [`exposition`] | Prometheus's text |
 //! | [`serve`] | HTTP: `/metrics` and what goes with it |
+//! | [`config`] | the configuration file of an exporter |
 //! | [`own`] | what this process itself uses |
 //! | [`zookeeper`] | the answers of ZooKeeper and of what speaks like it; text in, fields or an error out |
 //! | [`poller`] | asking every member again and again, without one of them holding up another |
 
 pub mod asked;
 pub mod catalog;
+pub mod config;
 pub mod exposition;
 pub mod family;
 pub mod own;
