@@ -9,11 +9,13 @@
 //! | [`exposition`] | Prometheus's text |
 //! | [`serve`] | HTTP: `/metrics` and what goes with it |
 //! | [`config`] | the configuration file of an exporter |
+//! | [`canary`] | what a client feels |
 //! | [`own`] | what this process itself uses |
 //! | [`zookeeper`] | the answers of ZooKeeper and of what speaks like it; text in, fields or an error out |
 //! | [`poller`] | asking every member again and again, without one of them holding up another |
 
 pub mod asked;
+pub mod canary;
 pub mod catalog;
 pub mod config;
 pub mod exposition;
