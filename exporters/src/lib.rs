@@ -11,17 +11,27 @@
 //! | [`zookeeper`] | the answers of ZooKeeper and of what speaks like it: text in, a sample or an error out |
 //! | [`keeper`] | the same of what ClickHouse Keeper alone answers |
 //! | [`record_line`] | what a member told, as a line of the run record |
+//! | [`exposition`] | Prometheus's text |
+//! | [`serve`] | HTTP: `/metrics` and what goes with it |
+//! | [`config`] | the configuration file of an exporter |
+//! | [`canary`] | what a client feels |
+//! | [`own`] | what this process itself uses |
 //! | [`poller`] | asking every member again and again, without one of them holding up another |
 
 pub mod asked;
+pub mod canary;
 pub mod catalog;
+pub mod config;
+pub mod exposition;
 pub mod family;
 pub mod keeper;
 pub mod parse_error;
+pub mod own;
 pub mod poller;
 pub mod prometheus_text;
 pub mod record_line;
 pub mod sample;
+pub mod serve;
 pub mod zookeeper;
 
 pub use asked::{Asked, Problem, ProblemKind};
