@@ -75,7 +75,8 @@ impl Control<'_> {
             Box::new(move |told| {
                 // Without anybody who looks the run is over.
                 let _ = match told {
-                    Told::Interval(lines) => live_in.send(lines.to_vec()).is_ok(),
+                    Told::Interval(interval) => live_in.send(interval.lines.to_vec()).is_ok(),
+                    Told::Events(_) => true,
                     Told::History(rows) => looked_at && history_in.send(rows.to_vec()).is_ok(),
                 };
             }),
