@@ -6,10 +6,12 @@
 //! | [`sample`] | what one member told, in the words of the catalog |
 //! | [`asked`] | what came of asking the members once |
 //! | [`family`] | series of metrics: what expositions are written from |
+//! | [`bench`] | what a measurement tells of itself while it goes |
 //! | [`zookeeper`] | the answers of ZooKeeper and of what speaks like it; text in, fields or an error out |
 //! | [`poller`] | asking every member again and again, without one of them holding up another |
 
 pub mod asked;
+pub mod bench;
 pub mod catalog;
 pub mod family;
 pub mod poller;
