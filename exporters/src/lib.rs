@@ -7,6 +7,9 @@
 //! | [`asked`] | what came of asking the members once |
 //! | [`family`] | series of metrics: what expositions are written from |
 //! | [`bench`] | what a measurement tells of itself while it goes |
+//! | [`otlp`] | pushing metrics, and traces of a run, to a collector |
+//! | [`parse_error`] | why an answer tells nothing |
+//! | [`prometheus_text`] | the text format of the servers' own metrics |
 //! | [`zookeeper`] | the answers of ZooKeeper and of what speaks like it; text in, fields or an error out |
 //! | [`poller`] | asking every member again and again, without one of them holding up another |
 
@@ -14,11 +17,15 @@ pub mod asked;
 pub mod bench;
 pub mod catalog;
 pub mod family;
+pub mod otlp;
+pub mod parse_error;
 pub mod poller;
+pub mod prometheus_text;
 pub mod sample;
 pub mod zookeeper;
 
 pub use asked::{Asked, Problem, ProblemKind};
 pub use family::{Families, Family, Series};
+pub use parse_error::ParseError;
 pub use poller::{PolledMember, Poller};
 pub use sample::{Dialect, Role, Sample};
