@@ -10,18 +10,26 @@
 //! | [`otlp`] | pushing metrics, and traces of a run, to a collector |
 //! | [`parse_error`] | why an answer tells nothing |
 //! | [`prometheus_text`] | the text format of the servers' own metrics |
+//! | [`exposition`] | Prometheus's text |
+//! | [`serve`] | HTTP: `/metrics` and what goes with it |
+//! | [`config`] | the configuration file of an exporter |
+//! | [`own`] | what this process itself uses |
 //! | [`zookeeper`] | the answers of ZooKeeper and of what speaks like it; text in, fields or an error out |
 //! | [`poller`] | asking every member again and again, without one of them holding up another |
 
 pub mod asked;
 pub mod bench;
 pub mod catalog;
+pub mod config;
+pub mod exposition;
 pub mod family;
 pub mod otlp;
 pub mod parse_error;
+pub mod own;
 pub mod poller;
 pub mod prometheus_text;
 pub mod sample;
+pub mod serve;
 pub mod zookeeper;
 
 pub use asked::{Asked, Problem, ProblemKind};
