@@ -283,19 +283,19 @@ catalog! {
     // A measurement that goes on.
     BENCH_INFO: "bench_run_info" Info "" ["run_id", "workload", "target"] Bench "The measurement that goes on." {} "";
     BENCH_PHASE: "bench_phase" StateSet "" ["phase"] Bench "The phase of the measurement: connect, precheck, prefill, warmup, measure, drain or cleanup." {} "";
-    BENCH_FAULT: "bench_fault_active" Gauge "" ["fault"] Bench "Whether a fault is in effect." {} "";
+    BENCH_FAULT: "bench_fault_active" Gauge "" ["fault"] Bench "Whether a fault is in effect." {} "From the proof that it is to the proof that it is gone.";
     BENCH_SCHEDULED: "bench_scheduled_operations_total" Counter "operations" ["stream"] Bench "Operations that the schedule has asked for." {} "";
-    BENCH_OPERATIONS: "bench_operations_total" Counter "operations" ["stream", "op", "outcome"] Bench "Operations that ended: ok, failed, unknown or shed." {} "";
+    BENCH_OPERATIONS: "bench_operations_total" Counter "operations" ["stream", "op", "outcome"] Bench "Operations that ended: ok, failed, unknown or shed." {} "Warm-up included, as in all of these. Deliveries to watchers and stages of sessions' lives are no operations here.";
     BENCH_LATE: "bench_late_operations_total" Counter "operations" ["stream", "op"] Bench "Operations that were sent later than intended, because others were in their way." {} "";
     BENCH_RESPONSE: "bench_response_seconds" Histogram "seconds" ["stream", "op"] Bench "From when an operation was intended until it was done, given up or shed, of all outcomes." {} "Counts are exact; a value is known to 0.1 %, and to its bucket here.";
-    BENCH_SERVICE: "bench_service_seconds" Histogram "seconds" ["stream", "op"] Bench "From when an operation was sent until it was done, of those that were answered." {} "Hides waiting: compare servers by `bench_response_seconds`.";
-    BENCH_WAIT: "bench_wait_seconds" Histogram "seconds" ["stream", "op"] Bench "From when an operation was intended until it was sent." {} "";
+    BENCH_SERVICE: "bench_service_seconds" Histogram "seconds" ["stream", "op"] Bench "From when an operation was sent until it was done, of those that succeeded." {} "Hides waiting: compare servers by `bench_response_seconds`.";
+    BENCH_WAIT: "bench_wait_seconds" Histogram "seconds" ["stream", "op"] Bench "From when an operation was intended until it was sent, of those that succeeded." {} "";
     BENCH_LAG: "bench_schedule_lag_seconds" Histogram "seconds" [] Bench "From when an operation was intended until the generator noticed: the generator's own fault." {} "";
     BENCH_IN_FLIGHT: "bench_in_flight" Gauge "operations" ["stream"] Bench "Operations that were sent and not answered." {} "";
     BENCH_WAITING: "bench_waiting" Gauge "operations" ["stream"] Bench "Operations that are due and not sent." {} "";
     BENCH_SESSIONS: "bench_sessions_connected" Gauge "sessions" ["stream"] Bench "Sessions that are connected." {} "";
-    BENCH_WATCH: "bench_watch_delivery_seconds" Histogram "seconds" ["stream"] Bench "From when a write was intended until a watcher had its event." {} "";
-    BENCH_OUTAGE: "bench_outage_seconds" Gauge "seconds" [] Bench "The longest time without a single acknowledged write since the last fault, or since the load began without one." {} "While it goes on it grows. As fine as the interval, or as the probes are in a failover measurement.";
+    BENCH_WATCH: "bench_watch_delivery_seconds" Histogram "seconds" ["stream"] Bench "From when a write was intended until a watcher had its event, or until that was given up." {} "";
+    BENCH_OUTAGE: "bench_outage_seconds" Gauge "seconds" [] Bench "The longest time without a single acknowledged write since the last fault, or since the load began without one." {} "While it goes on it grows with each interval. From one acknowledgement of the write probes to the next in a failover measurement; whole intervals without any in others, up to two of them too short. Absent where nothing writes.";
     BENCH_CPU: "bench_generator_cpu_seconds_total" Counter "seconds" [] Bench "CPU time of the generator's workers." {} "";
 }
 

@@ -11,6 +11,8 @@
 //! | [`zookeeper`] | the answers of ZooKeeper and of what speaks like it: text in, a sample or an error out |
 //! | [`keeper`] | the same of what ClickHouse Keeper alone answers |
 //! | [`record_line`] | what a member told, as a line of the run record |
+//! | [`bench`] | what a measurement tells of itself while it goes |
+//! | [`otlp`] | pushing metrics, and traces of a run, to a collector |
 //! | [`exposition`] | Prometheus's text |
 //! | [`serve`] | HTTP: `/metrics` and what goes with it |
 //! | [`config`] | the configuration file of an exporter |
@@ -20,6 +22,7 @@
 
 pub mod asked;
 pub mod canary;
+pub mod bench;
 pub mod catalog;
 pub mod config;
 pub mod exposition;
@@ -27,6 +30,7 @@ pub mod family;
 pub mod keeper;
 pub mod parse_error;
 pub mod own;
+pub mod otlp;
 pub mod poller;
 pub mod prometheus_text;
 pub mod record_line;
