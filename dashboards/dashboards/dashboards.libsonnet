@@ -1,0 +1,7 @@
+// The dashboards, by file name.
+{
+  local config = self._config,
+
+  grafanaDashboards+:: {
+  },
+}
