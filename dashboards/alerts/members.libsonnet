@@ -78,14 +78,10 @@ function(config, query, alert, words)
     alert(
       'QuorumDataGrowth',
       'warning',
-      'predict_linear(%s[1h], %d) > on (%s, %s) group_left () %s\nor\npredict_linear(%s[1h], %d) > %d' % [
-        query.series('quorum_storage_bytes'),
-        config.dataGrowthHours * 3600,
-        cluster,
-        member,
+      '%s > %s\nor\n%s > %d' % [
+        query.predicted('quorum_storage_bytes', '1h', config.dataGrowthHours * 3600),
         query.ofMember('quorum_data_quota_bytes'),
-        query.series('quorum_data_bytes'),
-        config.dataGrowthHours * 3600,
+        query.predicted('quorum_data_bytes', '1h', config.dataGrowthHours * 3600),
         config.dataBytes,
       ],
       'The data grow towards the limit.',

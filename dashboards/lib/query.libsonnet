@@ -27,6 +27,9 @@
     // What a function over a window makes of a member's series, such as `rate`.
     overMember(func, name, window, more='', by=[])::
       'max by (%s) (%s(%s[%s]))' % [std.join(', ', [cluster, member] + by), func, query.series(name, more), window],
+    // What a member's gauge is in some seconds at the pace of a window.
+    predicted(name, window, seconds)::
+      'max by (%s) (predict_linear(%s[%s], %d))' % [std.join(', ', [cluster, member]), query.series(name), window, seconds],
     overCluster(func, name, window, more='', by=[])::
       'max by (%s) (%s(%s[%s]))' % [std.join(', ', [cluster] + by), func, query.series(name, more), window],
   },
