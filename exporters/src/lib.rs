@@ -18,14 +18,22 @@
 //! | [`config`] | the configuration file of an exporter |
 //! | [`canary`] | what a client feels |
 //! | [`own`] | what this process itself uses |
+//! | [`etcd`] | the answers of etcd |
+//! | [`consul`] | the answers of Consul |
+//! | [`ask`] | asking all members of a cluster once, whatever the system |
+//! | [`derive`] | what follows from all members together |
 //! | [`poller`] | asking every member again and again, without one of them holding up another |
 
+pub mod ask;
 pub mod asked;
 pub mod canary;
 pub mod bench;
 pub mod catalog;
 pub mod config;
 pub mod exposition;
+pub mod consul;
+pub mod derive;
+pub mod etcd;
 pub mod family;
 pub mod keeper;
 pub mod parse_error;
