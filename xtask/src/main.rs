@@ -1,6 +1,7 @@
 //! Automation: real servers, tests, generated files. `cargo xtask help` tells what there is.
 
 mod bench;
+mod capture;
 mod generate;
 mod servers;
 mod test;
@@ -34,6 +35,11 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Write what real members tell into the fixtures of the exporters' tests.
+    Capture {
+        /// Of which system; all of them when none is given.
+        systems: Vec<capture::System>,
+    },
     /// Build for release, run the benchmarks that compare, and print the README's table of them.
     Bench,
     /// Check format, lints and generated files, then run every test and every sample workload.
@@ -50,6 +56,7 @@ fn main() -> ExitCode {
         Task::Servers { names, .. } => servers::install(&names),
         Task::Generate { check: true } => generate::check(),
         Task::Generate { .. } => generate::write(),
+        Task::Capture { systems } => capture::run(&systems),
         Task::Bench => bench::run(),
         Task::Test { no_servers } => return test::run(!no_servers),
     };
