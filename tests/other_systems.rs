@@ -2,18 +2,21 @@
 
 #![allow(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use quorumeter_ensemble::launch::{LaunchError, consul, etcd};
+use quorumeter_ensemble::launch::{LaunchError, consul, etcd, http};
 use rustix::process::{Pid, Signal, kill_process};
 use support::{QUORUMETER, assert_gone, skip};
 
 mod support;
+
+/// Longest wait for one answer.
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// Three members are enough for one machine at a time.
 fn alone() -> MutexGuard<'static, ()> {
@@ -78,23 +81,11 @@ impl Up {
     }
 }
 
-/// Status and body of what a member answers.
-fn ask(member: SocketAddr, method: &str, path: &str, body: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(member).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    let length = body.len();
-    write!(stream, "{method} {path} HTTP/1.0\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
-    (status, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
-}
-
 /// Asks until the answer holds this, which may take an election.
 fn ask_until(member: SocketAddr, (method, path, body): (&str, &str, &str), holds: &str) {
     let begun = Instant::now();
     loop {
-        let (status, answer) = ask(member, method, path, body);
+        let (status, answer) = http::ask(member, method, path, body, LIMIT).unwrap();
         if status == 200 && answer.contains(holds) {
             return;
         }
@@ -196,7 +187,7 @@ fn settings_are_in_force_or_their_refusal_is_told() {
     assert_eq!(launched.settings["max-wals"], "3");
     drop(launched);
     let (launched, _dir) = start(("performance.raft_multiplier", "2")).unwrap();
-    let (_, told) = ask(launched.members[0].address, "GET", "/v1/agent/self", "");
+    let (_, told) = http::get(launched.members[0].address, "/v1/agent/self", LIMIT).unwrap();
     assert!(told.contains(r#""ConsulRaftElectionTimeout":"2s""#), "{told}");
     assert_eq!(launched.settings["performance.raft_multiplier"], "2");
     drop(launched);

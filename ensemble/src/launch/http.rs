@@ -1,26 +1,40 @@
-//! One question to a member over HTTP, to see whether it serves.
+//! One question to a member over plain HTTP.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 /// Longest answer that is read.
-const ANSWER_BYTES_MAX: usize = 256 * 1024;
+const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Status and body of what a member answers to a GET; `limit` bounds the whole. An error says in words what happened.
-pub(super) fn get(address: SocketAddr, path: &str, limit: Duration) -> Result<(u16, String), String> {
+pub fn get(address: SocketAddr, path: &str, limit: Duration) -> Result<(u16, String), String> {
+    ask(address, "GET", path, "", limit)
+}
+
+/// The same of another method, with a body.
+pub fn ask(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    body: &str,
+    limit: Duration,
+) -> Result<(u16, String), String> {
     let deadline = Instant::now() + limit;
-    let fail = |error: std::io::Error| format!("GET {path}: {error}");
+    let fail = |error: std::io::Error| format!("{method} {path}: {error}");
     let mut stream = TcpStream::connect_timeout(&address, limit).map_err(fail)?;
     stream.set_write_timeout(Some(limit)).map_err(fail)?;
     // A server of HTTP/1.0 ends its answer with the connection, in no chunks.
-    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes()).map_err(fail)?;
+    let length = body.len();
+    let request =
+        format!("{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: {length}\r\n\r\n{body}");
+    stream.write_all(request.as_bytes()).map_err(fail)?;
     let mut answer = Vec::new();
     let mut part = [0; 8192];
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Err(format!("GET {path}: no whole answer within {:.1} s", limit.as_secs_f64()));
+            return Err(format!("{method} {path}: no whole answer within {:.1} s", limit.as_secs_f64()));
         }
         stream.set_read_timeout(Some(left)).map_err(fail)?;
         match stream.read(&mut part).map_err(fail)? {
@@ -28,10 +42,10 @@ pub(super) fn get(address: SocketAddr, path: &str, limit: Duration) -> Result<(u
             read => answer.extend_from_slice(&part[..read]),
         }
         if answer.len() > ANSWER_BYTES_MAX {
-            return Err(format!("GET {path}: the answer is longer than {ANSWER_BYTES_MAX} bytes"));
+            return Err(format!("{method} {path}: the answer is longer than {ANSWER_BYTES_MAX} bytes"));
         }
     }
-    parse(&answer).ok_or_else(|| format!("GET {path}: what came is no answer of HTTP"))
+    parse(&answer).ok_or_else(|| format!("{method} {path}: what came is no answer of HTTP"))
 }
 
 fn parse(answer: &[u8]) -> Option<(u16, String)> {

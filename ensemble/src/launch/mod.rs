@@ -3,7 +3,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | [`child`] | child processes that never outlive their parent |
-//! | `http` | one question to a member over HTTP |
+//! | [`http`] | one question to a member over plain HTTP |
 //! | `kept` | ports that members must have again |
 //! | [`own`] | members that are this tool itself: embedded and null |
 //! | [`ports`] | loopback ports for servers that cannot choose one themselves |
@@ -17,7 +17,7 @@
 pub mod child;
 pub mod consul;
 pub mod etcd;
-mod http;
+pub mod http;
 mod kept;
 pub mod own;
 pub mod ports;
