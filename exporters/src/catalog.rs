@@ -121,12 +121,12 @@ catalog! {
         { zookeeper: "`srvr` version, `zabstate` myid", keeper: "`srvr` version", etcd: "`etcd_server_version`, `etcd_server_id`", consul: "`/v1/agent/self`" }
         "Join it to other series by `cluster` and `member`; it is on none of them.";
     ROLE: "quorum_member_role" StateSet "" ["role"] Member "The member's role: leader, follower, observer, candidate, standalone, read-only or unknown."
-        { zookeeper: "`server_state`, `peer_state`, AdminServer `zabstate`", keeper: "`server_state`", etcd: "`etcd_server_is_leader`, `etcd_server_is_learner`, `etcd_server_has_leader`", consul: "`/v1/agent/self` raft state" }
+        { zookeeper: "`server_state`, `peer_state`, AdminServer `zabstate`", keeper: "`server_state`", etcd: "`Status` `leader`, or `etcd_server_is_leader`, `etcd_server_is_learner`, `etcd_server_has_leader`", consul: "`/v1/agent/self` raft state" }
         "A member that does not say is `unknown`; none is ever guessed to be a leader.";
     VOTER: "quorum_member_voter" Gauge "" [] Member "Whether the member votes, by the voter map."
         { zookeeper: "AdminServer `voting_view` or `zabstate`; else its role", keeper: "its role", etcd: "`MemberList`", consul: "`/v1/operator/raft/configuration`" } "";
     UPTIME: "quorum_member_uptime_seconds" Gauge "seconds" [] Member "Time since the member started."
-        { zookeeper: "`uptime`", etcd: "`process_start_time_seconds`" } "";
+        { zookeeper: "`uptime`", etcd: "`process_start_time_seconds`", consul: "`process_start_time_seconds`" } "Of etcd and Consul it is the difference of two clocks, the exporter's and the member's.";
     // What it knows of the quorum.
     HAS_LEADER: "quorum_has_leader" Gauge "" [] Member "Whether the member knows a leader."
         { zookeeper: "its role, AdminServer `leader`", keeper: "its role", etcd: "`etcd_server_has_leader`", consul: "`/v1/status/leader`" } "";
@@ -174,19 +174,19 @@ catalog! {
         { zookeeper: "`fsynctime`", keeper: "`KeeperChangelogFileSyncMicroseconds`", etcd: "`etcd_disk_wal_fsync_duration_seconds`", consul: "`consul_raft_leader_dispatchLog`" }
         "ZooKeeper truncates to whole milliseconds: 0 means less than 1 ms. etcd's lowest bucket is 1 ms. Consul's is of the write to the leader's log.";
     STAGE_DURATION: "quorum_write_stage_seconds" Histogram "seconds" ["stage"] Member "How long a write spends in a stage of its way: prepare, queue, log, quorum, commit or apply."
-        { zookeeper: "`prep_processor_queue_time_ms` (prepare), `sync_processor_queue_time_ms` (queue), `sync_processor_queue_flush_time_ms` (log), `quorum_ack_latency` (quorum), `write_commitproc_time_ms` (commit), `write_final_proc_time_ms` (apply)", keeper: "`KeeperPreprocessElapsedMicroseconds` (prepare), `KeeperCommitWaitElapsedMicroseconds` (quorum), `KeeperProcessElapsedMicroseconds` (apply)", etcd: "`etcd_disk_wal_fsync_duration_seconds` (log), `etcd_server_apply_duration_seconds` (apply), `etcd_disk_backend_commit_duration_seconds` (commit)", consul: "`consul_raft_leader_dispatchLog` (log), `consul_raft_commitTime` (quorum), `consul_kvs_apply` (apply)" }
+        { zookeeper: "`prep_processor_queue_time_ms` (prepare), `sync_processor_queue_time_ms` (queue), `sync_processor_queue_flush_time_ms` (log), `quorum_ack_latency` (quorum), `write_commitproc_time_ms` (commit), `write_final_proc_time_ms` (apply)", keeper: "`KeeperPreprocessElapsedMicroseconds` (prepare), `KeeperCommitWaitElapsedMicroseconds` (quorum), `KeeperProcessElapsedMicroseconds` (apply)", etcd: "`etcd_disk_wal_fsync_duration_seconds` (log), `etcd_server_apply_duration_seconds` (apply), `etcd_disk_backend_commit_duration_seconds` (commit)", consul: "`consul_raft_leader_dispatchLog` (log), `consul_raft_commitTime` (quorum), `consul_raft_fsm_apply` (apply)" }
         "Stages overlap (the quorum's acknowledgement contains the leader's own log): read them beside each other, not as a sum. ZooKeeper's are whole milliseconds.";
-    SNAPSHOT_DURATION: "quorum_snapshot_duration_seconds" Histogram "seconds" [] Member "Writing a snapshot."
+    SNAPSHOT_DURATION: "quorum_snapshot_duration_seconds" Histogram "seconds" [] Member "Writing a snapshot, or sending one to a member."
         { zookeeper: "`snapshottime`", etcd: "`etcd_disk_backend_snapshot_duration_seconds`" } "";
     PEER_ACK: "quorum_peer_ack_seconds" Histogram "seconds" ["peer"] Member "Acknowledgements of a peer, or round trips to it."
-        { zookeeper: "`ack_latency{key}`", etcd: "`etcd_network_peer_round_trip_time_seconds{To}`", consul: "`consul_raft_leader_lastContact`" }
+        { zookeeper: "`ack_latency{key}`", etcd: "`etcd_network_peer_round_trip_time_seconds{To}`", consul: "`consul_raft_replication_appendEntries_rpc{peer_id}` (leader)" }
         "ZooKeeper samples one proposal in a thousand, and never those of the slowest follower, whose acknowledgements come after the commit: no measure of a slow follower. Use `quorum_lag_entries`.";
     // Requests.
     OUTSTANDING: "quorum_requests_outstanding" Gauge "requests" [] Member "Requests inside the member."
         { zookeeper: "`outstanding_requests`", keeper: "`outstanding_requests`" } "";
     REQUEST_DURATION: "quorum_server_request_duration_seconds" Histogram "seconds" ["op"] Member "Requests as the member that owns the client's connection times them."
         { zookeeper: "`readlatency` (read), `updatelatency` (write)", keeper: "`keeper_response_time_ms{operation_type}`", etcd: "`etcd_server_request_duration_seconds{type}`", consul: "`consul_api_http` (http)" }
-        "Without the network and the client. ZooKeeper's are whole milliseconds; Keeper's lowest bucket is 10 ms.";
+        "Without the network and the client. ZooKeeper's are whole milliseconds; Keeper's lowest bucket is 10 ms. Consul's contain blocking queries, which wait for a change.";
     PACKETS_RECEIVED: "quorum_packets_received_total" Counter "packets" [] Member "Packets from clients."
         { zookeeper: "`packets_received`", keeper: "`packets_received`" } "`srst` and a restart set it to 0. Four-letter words and pings count too.";
     PACKETS_SENT: "quorum_packets_sent_total" Counter "packets" [] Member "Packets to clients."
@@ -199,11 +199,11 @@ catalog! {
     CONNECTIONS_REJECTED: "quorum_connections_rejected_total" Counter "connections" [] Member "Client connections that were refused."
         { zookeeper: "`connection_rejected`" } "";
     SESSIONS: "quorum_sessions" Gauge "sessions" [] Member "Client sessions."
-        { zookeeper: "`global_sessions` + `local_sessions`", etcd: "leases granted − revoked − expired", consul: "`consul_session_ttl_active`" } "Every ZooKeeper member tells the sessions of the whole ensemble: do not sum over members.";
+        { zookeeper: "`global_sessions` + `local_sessions`", consul: "`consul_session_ttl_active` (leader)" } "Every ZooKeeper member tells the sessions of the whole ensemble: do not sum over members. Consul's are those with a TTL. etcd counts leases that were granted and revoked since the member started only, which does not tell how many there are.";
     SESSIONS_EXPIRED: "quorum_sessions_expired_total" Counter "sessions" [] Member "Sessions that expired."
         { zookeeper: "`stale_sessions_expired` (leader)", etcd: "`etcd_debugging_server_lease_expired_total`" } "";
     WATCHES: "quorum_watches" Gauge "watches" [] Member "Watches that clients have set."
-        { zookeeper: "`watch_count`", keeper: "`watch_count`", etcd: "`etcd_debugging_mvcc_watcher_total`", consul: "`consul_rpc_queries_blocking`" } "";
+        { zookeeper: "`watch_count`", keeper: "`watch_count`", etcd: "`etcd_debugging_mvcc_watcher_total`", consul: "`consul_rpc_queries_blocking`" } "Consul's are blocking queries that wait, its own among them.";
     // Data.
     KEYS: "quorum_keys" Gauge "keys" [] Member "Nodes or keys in the member's data."
         { zookeeper: "`znode_count`", keeper: "`znode_count`", etcd: "`etcd_debugging_mvcc_keys_total`" } "";
@@ -217,9 +217,9 @@ catalog! {
         { etcd: "`etcd_server_quota_backend_bytes`" } "";
     // The process.
     OPEN_FDS: "quorum_open_file_descriptors" Gauge "descriptors" [] Member "Open file descriptors."
-        { zookeeper: "`open_file_descriptor_count`", keeper: "`open_file_descriptor_count`", etcd: "`os_fd_used` or `process_open_fds`", consul: "`process_open_fds`" } "etcd's own is renewed every 10 minutes.";
+        { zookeeper: "`open_file_descriptor_count`", keeper: "`open_file_descriptor_count`", etcd: "`process_open_fds` or `os_fd_used`", consul: "`process_open_fds`" } "etcd's `os_fd_used` is renewed every 10 minutes only.";
     MAX_FDS: "quorum_max_file_descriptors" Gauge "descriptors" [] Member "File descriptors that the member may open."
-        { zookeeper: "`max_file_descriptor_count`", keeper: "`max_file_descriptor_count`", etcd: "`os_fd_limit` or `process_max_fds`", consul: "`process_max_fds`" } "";
+        { zookeeper: "`max_file_descriptor_count`", keeper: "`max_file_descriptor_count`", etcd: "`process_max_fds` or `os_fd_limit`", consul: "`process_max_fds`" } "";
     CPU_SECONDS: "quorum_process_cpu_seconds_total" Counter "seconds" [] Member "CPU time of the member's process, user and system."
         { zookeeper: "its Prometheus endpoint's `process_cpu_seconds_total`; `/proc` of launched members", etcd: "`process_cpu_seconds_total`", consul: "`process_cpu_seconds_total`" } "";
     RESIDENT_BYTES: "quorum_process_resident_bytes" Gauge "bytes" [] Member "Resident memory of the member's process."
@@ -241,8 +241,8 @@ catalog! {
         { zookeeper: "`snapshot_error_count` (3.9 and later)", keeper: "`KeeperSnapshotCreationsFailed` + `KeeperSnapshotApplysFailed`" } "";
     MEMORY_LIMIT_HIT: "quorum_memory_limit_hit" Gauge "" [] Member "Whether the member refuses requests because of its memory."
         { keeper: "`KeeperIsExceedingMemorySoftLimitHit`" } "";
-    ALARMS: "quorum_alarms" Gauge "alarms" [] Member "Alarms that the member has raised."
-        { etcd: "`Status` `errors`" } "";
+    ALARMS: "quorum_alarms" Gauge "alarms" [] Member "Alarms that are in force, as the member knows them."
+        { etcd: "`Status` `errors`, those that are alarms" } "Every member tells those of the whole ensemble: do not sum over members.";
 
     // What follows from all members together.
     CLUSTER_HAS_LEADER: "quorum_cluster_has_leader" Gauge "" [] Cluster "Whether a member says that it leads, or most voters know a leader." {} "";

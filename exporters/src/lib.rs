@@ -11,22 +11,35 @@
 //! | [`config`] | the configuration file of an exporter |
 //! | [`canary`] | what a client feels |
 //! | [`own`] | what this process itself uses |
+//! | [`parse_error`] | why an answer tells nothing |
+//! | [`prometheus_text`] | the text format of the servers' own metrics |
 //! | [`zookeeper`] | the answers of ZooKeeper and of what speaks like it; text in, fields or an error out |
+//! | [`etcd`] | the answers of etcd |
+//! | [`consul`] | the answers of Consul |
+//! | [`ask`] | asking all members of a cluster once, whatever the system |
+//! | [`derive`] | what follows from all members together |
 //! | [`poller`] | asking every member again and again, without one of them holding up another |
 
+pub mod ask;
 pub mod asked;
 pub mod canary;
 pub mod catalog;
 pub mod config;
+pub mod consul;
+pub mod derive;
+pub mod etcd;
 pub mod exposition;
 pub mod family;
 pub mod own;
+pub mod parse_error;
 pub mod poller;
+pub mod prometheus_text;
 pub mod sample;
 pub mod serve;
 pub mod zookeeper;
 
 pub use asked::{Asked, Problem, ProblemKind};
 pub use family::{Families, Family, Series};
+pub use parse_error::ParseError;
 pub use poller::{PolledMember, Poller};
 pub use sample::{Dialect, Role, Sample};

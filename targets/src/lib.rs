@@ -13,9 +13,11 @@
 //! | `source` | where connections come from when ports run out |
 //! | [`tls`] | certificates, and what may go wrong with them |
 //! | [`stream`] | a connection that is plain or secured, before it is a session's |
+//! | [`http`] | questions over HTTP, bounded in time and bytes |
 //! | [`zookeeper`] | ZooKeeper and everything that speaks its protocol |
 
 pub mod clock;
+pub mod http;
 pub mod operation;
 pub mod policy;
 pub mod session;
