@@ -8,6 +8,7 @@
 //! | [`family`] | series of metrics: what expositions are written from |
 //! | [`exposition`] | Prometheus's text |
 //! | [`serve`] | HTTP: `/metrics` and what goes with it |
+//! | [`service`] | all of it put together: clusters that are asked when somebody scrapes |
 //! | [`config`] | the configuration file of an exporter |
 //! | [`canary`] | what a client feels |
 //! | [`own`] | what this process itself uses |
@@ -36,6 +37,7 @@ pub mod poller;
 pub mod prometheus_text;
 pub mod sample;
 pub mod serve;
+pub mod service;
 pub mod zookeeper;
 
 pub use asked::{Asked, Problem, ProblemKind};
