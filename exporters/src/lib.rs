@@ -26,6 +26,7 @@
 //! | [`exposition`] | Prometheus's text |
 //! | [`serve`] | HTTP: `/metrics` and what goes with it |
 //! | [`otlp`] | pushing metrics, and traces of a run, to a collector |
+//! | [`service`] | an exporter as a whole: its clusters, gathered at each scrape |
 //! | [`config`] | the configuration file of an exporter |
 
 pub mod ask;
@@ -48,6 +49,7 @@ pub mod prometheus_text;
 pub mod record_line;
 pub mod sample;
 pub mod serve;
+pub mod service;
 pub mod zookeeper;
 
 pub use asked::{Asked, Problem, ProblemKind};

@@ -16,6 +16,9 @@ use super::{OPERATION_LIMIT, Place, Shared, Trouble, close};
 /// How long a session says nothing before it is told that the client is there, as a part of its timeout.
 const IDLE_PART: u32 = 3;
 
+/// What is left to a thread of the time until an operation is due; tokio's timers are never that late.
+const COARSE: Duration = Duration::from_millis(3);
+
 /// The node that is written and read.
 pub(super) fn value(place: &Place) -> String {
     format!("{}/{DATA}/value", place.root.path)
@@ -136,8 +139,7 @@ impl Sessions {
             let idle = super::TIMEOUTS.session_ms / IDLE_PART;
             let next = Instant::now() + Duration::from_millis(idle.into());
             if next >= due {
-                sleep_until(due).await;
-                return;
+                return wake_at(due).await;
             }
             sleep_until(next).await;
             for session in [&mut self.main, &mut self.watcher] {
@@ -152,12 +154,7 @@ impl Sessions {
 
     /// After trouble with a connection everything begins anew: names are looked up again, and another member may answer.
     fn settle(&mut self, result: &Result<(), Trouble>) {
-        let is_answer = |trouble: &Trouble| {
-            matches!(
-                trouble,
-                Trouble::Client(quorumeter_targets::zookeeper::client::ClientError::Server { .. })
-            )
-        };
+        let is_answer = |trouble: &Trouble| matches!(trouble, Trouble::Client(ClientError::Server { .. }));
         if result.as_ref().is_err_and(|trouble| !is_answer(trouble)) {
             self.main = None;
             self.watcher = None;
@@ -169,6 +166,17 @@ impl Sessions {
             close(client).await;
         }
     }
+}
+
+/// tokio's own timers tick in milliseconds, which is longer than most answers take, and what comes late here would count
+/// as the ensemble's. The kernel wakes a thread that sleeps within a tenth of that.
+async fn wake_at(due: Instant) {
+    if let Some(coarse) = due.checked_sub(COARSE) {
+        sleep_until(coarse).await;
+    }
+    let sleep = move || std::thread::sleep(due.saturating_duration_since(Instant::now()));
+    // A sleep cannot fail.
+    let _ = tokio::task::spawn_blocking(sleep).await;
 }
 
 async fn connected<'s>(session: &'s mut Option<Client>, place: &Place) -> Result<&'s mut Client, Trouble> {
