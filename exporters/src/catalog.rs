@@ -133,7 +133,7 @@ catalog! {
     VOTERS: "quorum_voters" Gauge "members" [] Member "Voters of the ensemble, as the member tells it."
         { zookeeper: "`quorum_size`, AdminServer `voting_view`", keeper: "`followers` + 1 (leader)", etcd: "`MemberList` without learners", consul: "`/v1/operator/raft/configuration`" } "Keeper counts its observers among the followers.";
     SYNCED_FOLLOWERS: "quorum_synced_followers" Gauge "members" [] Member "Voting followers that the leader knows to be in sync; told by leaders only."
-        { zookeeper: "`synced_followers`, `KeeperSyncedFollowers`", keeper: "`synced_followers`", consul: "`/v1/operator/autopilot/health`" } "Keeper's followers tell 0, which is left out.";
+        { zookeeper: "`synced_followers`", keeper: "`synced_followers`, `KeeperSyncedFollowers`", consul: "`/v1/operator/autopilot/health`" } "Keeper's followers tell 0, which is left out.";
     LEARNERS: "quorum_learners" Gauge "members" [] Member "Members that are connected to the leader, observers included; told by leaders only."
         { zookeeper: "`learners` (3.6 and later), `followers` (before)", keeper: "`followers`, `KeeperFollowers`" } "";
     TERM: "quorum_term" Gauge "" [] Member "Term that the member is in (ZooKeeper: epoch)."
@@ -185,19 +185,19 @@ catalog! {
         "ZooKeeper samples one proposal in a thousand, and never those of the slowest follower, whose acknowledgements come after the commit: no measure of a slow follower. Use `quorum_lag_entries`.";
     // Requests.
     OUTSTANDING: "quorum_requests_outstanding" Gauge "requests" [] Member "Requests inside the member."
-        { zookeeper: "`outstanding_requests`, `KeeperOutstandingRequests`, `KeeperOutstandingRequets`", keeper: "`outstanding_requests`" } "";
+        { zookeeper: "`outstanding_requests`", keeper: "`outstanding_requests`, `KeeperOutstandingRequests`, `KeeperOutstandingRequets`" } "";
     REQUEST_DURATION: "quorum_server_request_duration_seconds" Histogram "seconds" ["op"] Member "Requests as the member that owns the client's connection times them."
         { zookeeper: "`readlatency` (read), `updatelatency` (write)", keeper: "`keeper_response_time_ms{operation_type}`", etcd: "`etcd_server_request_duration_seconds{type}`", consul: "`consul_api_http` (http)" }
         "Without the network and the client. ZooKeeper's are whole milliseconds; Keeper's lowest bucket is 10 ms. Consul's contain blocking queries, which wait for a change.";
     PACKETS_RECEIVED: "quorum_packets_received_total" Counter "packets" [] Member "Packets from clients."
-        { zookeeper: "`packets_received`, `KeeperPacketsReceived`", keeper: "`packets_received`" } "`srst` and a restart set it to 0. Four-letter words and pings count too.";
+        { zookeeper: "`packets_received`", keeper: "`packets_received`, `KeeperPacketsReceived`" } "`srst` and a restart set it to 0. Four-letter words and pings count too.";
     PACKETS_SENT: "quorum_packets_sent_total" Counter "packets" [] Member "Packets to clients."
-        { zookeeper: "`packets_sent`, `KeeperPacketsSent`", keeper: "`packets_sent`" } "`srst` and a restart set it to 0.";
+        { zookeeper: "`packets_sent`", keeper: "`packets_sent`, `KeeperPacketsSent`" } "`srst` and a restart set it to 0.";
     THROTTLED: "quorum_requests_throttled_total" Counter "requests" [] Member "Requests that had to wait because there were too many."
         { zookeeper: "`request_throttle_wait_count`", keeper: "`KeeperRequestRejectedDueToSoftMemoryLimitCount`, refused" } "";
     // Clients.
     CONNECTIONS: "quorum_client_connections" Gauge "connections" [] Member "Client connections."
-        { zookeeper: "`num_alive_connections`, `KeeperAliveConnections`", keeper: "`num_alive_connections`" } "";
+        { zookeeper: "`num_alive_connections`", keeper: "`num_alive_connections`, `KeeperAliveConnections`" } "";
     CONNECTIONS_REJECTED: "quorum_connections_rejected_total" Counter "connections" [] Member "Client connections that were refused."
         { zookeeper: "`connection_rejected`" } "";
     SESSIONS: "quorum_sessions" Gauge "sessions" [] Member "Client sessions."
@@ -205,23 +205,23 @@ catalog! {
     SESSIONS_EXPIRED: "quorum_sessions_expired_total" Counter "sessions" [] Member "Sessions that expired."
         { zookeeper: "`stale_sessions_expired` (leader)", etcd: "`etcd_debugging_server_lease_expired_total`" } "";
     WATCHES: "quorum_watches" Gauge "watches" [] Member "Watches that clients have set."
-        { zookeeper: "`watch_count`, `KeeperWatchCount`", keeper: "`watch_count`", etcd: "`etcd_debugging_mvcc_watcher_total`", consul: "`consul_rpc_queries_blocking`" } "Consul's are blocking queries that wait, its own among them.";
+        { zookeeper: "`watch_count`", keeper: "`watch_count`, `KeeperWatchCount`", etcd: "`etcd_debugging_mvcc_watcher_total`", consul: "`consul_rpc_queries_blocking`" } "Consul's are blocking queries that wait, its own among them.";
     // Data.
     KEYS: "quorum_keys" Gauge "keys" [] Member "Nodes or keys in the member's data."
-        { zookeeper: "`znode_count`, `KeeperZnodeCount`", keeper: "`znode_count`", etcd: "`etcd_debugging_mvcc_keys_total`" } "";
+        { zookeeper: "`znode_count`", keeper: "`znode_count`, `KeeperZnodeCount`", etcd: "`etcd_debugging_mvcc_keys_total`" } "";
     EPHEMERALS: "quorum_ephemerals" Gauge "keys" [] Member "Ephemeral nodes."
-        { zookeeper: "`ephemerals_count`, `KeeperEphemeralsCount`", keeper: "`ephemerals_count`" } "";
+        { zookeeper: "`ephemerals_count`", keeper: "`ephemerals_count`, `KeeperEphemeralsCount`" } "";
     DATA_BYTES: "quorum_data_bytes" Gauge "bytes" [] Member "Size of the data."
-        { zookeeper: "`approximate_data_size`, `KeeperApproximateDataSize`", keeper: "`approximate_data_size`", etcd: "`etcd_mvcc_db_total_size_in_use_in_bytes`" } "";
+        { zookeeper: "`approximate_data_size`", keeper: "`approximate_data_size`, `KeeperApproximateDataSize`", etcd: "`etcd_mvcc_db_total_size_in_use_in_bytes`" } "";
     STORAGE_BYTES: "quorum_storage_bytes" Gauge "bytes" [] Member "Size of the database file."
         { etcd: "`etcd_mvcc_db_total_size_in_bytes`" } "";
     QUOTA_BYTES: "quorum_data_quota_bytes" Gauge "bytes" [] Member "Size of the database file at which writes are refused."
         { etcd: "`etcd_server_quota_backend_bytes`" } "";
     // The process.
     OPEN_FDS: "quorum_open_file_descriptors" Gauge "descriptors" [] Member "Open file descriptors."
-        { zookeeper: "`open_file_descriptor_count`, `KeeperOpenFileDescriptorCount`", keeper: "`open_file_descriptor_count`", etcd: "`process_open_fds` or `os_fd_used`", consul: "`process_open_fds`" } "etcd's `os_fd_used` is renewed every 10 minutes only.";
+        { zookeeper: "`open_file_descriptor_count`", keeper: "`open_file_descriptor_count`, `KeeperOpenFileDescriptorCount`", etcd: "`process_open_fds` or `os_fd_used`", consul: "`process_open_fds`" } "etcd's `os_fd_used` is renewed every 10 minutes only.";
     MAX_FDS: "quorum_max_file_descriptors" Gauge "descriptors" [] Member "File descriptors that the member may open."
-        { zookeeper: "`max_file_descriptor_count`, `KeeperMaxFileDescriptorCount`", keeper: "`max_file_descriptor_count`", etcd: "`process_max_fds` or `os_fd_limit`", consul: "`process_max_fds`" } "";
+        { zookeeper: "`max_file_descriptor_count`", keeper: "`max_file_descriptor_count`, `KeeperMaxFileDescriptorCount`", etcd: "`process_max_fds` or `os_fd_limit`", consul: "`process_max_fds`" } "";
     CPU_SECONDS: "quorum_process_cpu_seconds_total" Counter "seconds" [] Member "CPU time of the member's process, user and system."
         { zookeeper: "its Prometheus endpoint's `process_cpu_seconds_total`; `/proc` of launched members", etcd: "`process_cpu_seconds_total`", consul: "`process_cpu_seconds_total`" } "";
     RESIDENT_BYTES: "quorum_process_resident_bytes" Gauge "bytes" [] Member "Resident memory of the member's process."
@@ -283,19 +283,19 @@ catalog! {
     // A measurement that goes on.
     BENCH_INFO: "bench_run_info" Info "" ["run_id", "workload", "target"] Bench "The measurement that goes on." {} "";
     BENCH_PHASE: "bench_phase" StateSet "" ["phase"] Bench "The phase of the measurement: connect, precheck, prefill, warmup, measure, drain or cleanup." {} "";
-    BENCH_FAULT: "bench_fault_active" Gauge "" ["fault"] Bench "Whether a fault is in effect." {} "";
+    BENCH_FAULT: "bench_fault_active" Gauge "" ["fault"] Bench "Whether a fault is in effect." {} "From the proof that it is to the proof that it is gone.";
     BENCH_SCHEDULED: "bench_scheduled_operations_total" Counter "operations" ["stream"] Bench "Operations that the schedule has asked for." {} "";
-    BENCH_OPERATIONS: "bench_operations_total" Counter "operations" ["stream", "op", "outcome"] Bench "Operations that ended: ok, failed, unknown or shed." {} "";
+    BENCH_OPERATIONS: "bench_operations_total" Counter "operations" ["stream", "op", "outcome"] Bench "Operations that ended: ok, failed, unknown or shed." {} "Warm-up included, as in all of these. Deliveries to watchers and stages of sessions' lives are no operations here.";
     BENCH_LATE: "bench_late_operations_total" Counter "operations" ["stream", "op"] Bench "Operations that were sent later than intended, because others were in their way." {} "";
     BENCH_RESPONSE: "bench_response_seconds" Histogram "seconds" ["stream", "op"] Bench "From when an operation was intended until it was done, given up or shed, of all outcomes." {} "Counts are exact; a value is known to 0.1 %, and to its bucket here.";
-    BENCH_SERVICE: "bench_service_seconds" Histogram "seconds" ["stream", "op"] Bench "From when an operation was sent until it was done, of those that were answered." {} "Hides waiting: compare servers by `bench_response_seconds`.";
-    BENCH_WAIT: "bench_wait_seconds" Histogram "seconds" ["stream", "op"] Bench "From when an operation was intended until it was sent." {} "";
+    BENCH_SERVICE: "bench_service_seconds" Histogram "seconds" ["stream", "op"] Bench "From when an operation was sent until it was done, of those that succeeded." {} "Hides waiting: compare servers by `bench_response_seconds`.";
+    BENCH_WAIT: "bench_wait_seconds" Histogram "seconds" ["stream", "op"] Bench "From when an operation was intended until it was sent, of those that succeeded." {} "";
     BENCH_LAG: "bench_schedule_lag_seconds" Histogram "seconds" [] Bench "From when an operation was intended until the generator noticed: the generator's own fault." {} "";
     BENCH_IN_FLIGHT: "bench_in_flight" Gauge "operations" ["stream"] Bench "Operations that were sent and not answered." {} "";
     BENCH_WAITING: "bench_waiting" Gauge "operations" ["stream"] Bench "Operations that are due and not sent." {} "";
     BENCH_SESSIONS: "bench_sessions_connected" Gauge "sessions" ["stream"] Bench "Sessions that are connected." {} "";
-    BENCH_WATCH: "bench_watch_delivery_seconds" Histogram "seconds" ["stream"] Bench "From when a write was intended until a watcher had its event." {} "";
-    BENCH_OUTAGE: "bench_outage_seconds" Gauge "seconds" [] Bench "The longest time without a single acknowledged write since the last fault, or since the load began without one." {} "While it goes on it grows. As fine as the interval, or as the probes are in a failover measurement.";
+    BENCH_WATCH: "bench_watch_delivery_seconds" Histogram "seconds" ["stream"] Bench "From when a write was intended until a watcher had its event, or until that was given up." {} "";
+    BENCH_OUTAGE: "bench_outage_seconds" Gauge "seconds" [] Bench "The longest time without a single acknowledged write since the last fault, or since the load began without one." {} "While it goes on it grows with each interval. From one acknowledgement of the write probes to the next in a failover measurement; whole intervals without any in others, up to two of them too short. Absent where nothing writes.";
     BENCH_CPU: "bench_generator_cpu_seconds_total" Counter "seconds" [] Bench "CPU time of the generator's workers." {} "";
 }
 
