@@ -11,8 +11,8 @@ use super::*;
 use crate::sample::{Dialect, Role};
 
 macro_rules! fixture {
-    ($name:literal) => {
-        include_str!(concat!("../../tests/fixtures/", $name))
+    ($($name:literal),+) => {
+        include_str!(concat!("../../tests/fixtures/", $($name),+))
     };
 }
 
@@ -191,9 +191,9 @@ fn server_of_consul(question: &str, is_leader: bool) -> Reply {
     macro_rules! of {
         ($name:literal) => {
             if is_leader {
-                fixture!(concat!("consul/1.20.1/leader.", $name))
+                fixture!("consul/1.20.1/leader.", $name)
             } else {
-                fixture!(concat!("consul/1.20.1/follower.", $name))
+                fixture!("consul/1.20.1/follower.", $name)
             }
         };
     }
