@@ -48,6 +48,8 @@ pub struct Sample {
     pub synced_followers: Option<u64>,
     /// How many voters may fail, where it computes that itself (Consul's autopilot, of leaders only).
     pub failure_tolerance: Option<i64>,
+    /// When its process started, Unix time in seconds by its own clock, where it tells that instead of for how long.
+    pub started_unix_s: Option<f64>,
     /// Everything else.
     pub values: Vec<Entry>,
 }
