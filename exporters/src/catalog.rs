@@ -176,6 +176,8 @@ catalog! {
     STAGE_DURATION: "quorum_write_stage_seconds" Histogram "seconds" ["stage"] Member "How long a write spends in a stage of its way: prepare, queue, log, quorum, commit or apply."
         { zookeeper: "`prep_processor_queue_time_ms` (prepare), `sync_processor_queue_time_ms` (queue), `sync_processor_queue_flush_time_ms` (log), `quorum_ack_latency` (quorum), `write_commitproc_time_ms` (commit), `write_final_proc_time_ms` (apply)", keeper: "`KeeperPreprocessElapsedMicroseconds` (prepare), `KeeperCommitWaitElapsedMicroseconds` (quorum), `KeeperProcessElapsedMicroseconds` (apply)", etcd: "`etcd_disk_wal_fsync_duration_seconds` (log), `etcd_server_apply_duration_seconds` (apply), `etcd_disk_backend_commit_duration_seconds` (commit)", consul: "`consul_raft_leader_dispatchLog` (log), `consul_raft_commitTime` (quorum), `consul_raft_fsm_apply` (apply)" }
         "Stages overlap (the quorum's acknowledgement contains the leader's own log): read them beside each other, not as a sum. ZooKeeper's are whole milliseconds.";
+    LAST_SNAPSHOT: "quorum_last_snapshot_timestamp_seconds" Gauge "seconds" [] Member "When the member last wrote a snapshot, Unix time."
+        { zookeeper: "AdminServer `last_snapshot`" } "";
     SNAPSHOT_DURATION: "quorum_snapshot_duration_seconds" Histogram "seconds" [] Member "Writing a snapshot, or sending one to a member."
         { zookeeper: "`snapshottime`", etcd: "`etcd_disk_backend_snapshot_duration_seconds`" } "";
     PEER_ACK: "quorum_peer_ack_seconds" Histogram "seconds" ["peer"] Member "Acknowledgements of a peer, or round trips to it."

@@ -19,6 +19,9 @@
 //! | [`consul`] | the answers of Consul |
 //! | [`ask`] | asking all members of a cluster once, whatever the system |
 //! | [`derive`] | what follows from all members together |
+//! | [`zookeeper`] | the answers of ZooKeeper and of what speaks like it: text in, a sample or an error out |
+//! | [`keeper`] | the same of what ClickHouse Keeper alone answers |
+//! | [`record_line`] | what a member told, as a line of the run record |
 //! | [`poller`] | asking every member again and again, without one of them holding up another |
 
 pub mod ask;
@@ -32,9 +35,11 @@ pub mod etcd;
 pub mod exposition;
 pub mod family;
 pub mod own;
+pub mod keeper;
 pub mod parse_error;
 pub mod poller;
 pub mod prometheus_text;
+pub mod record_line;
 pub mod sample;
 pub mod serve;
 pub mod service;
