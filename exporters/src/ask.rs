@@ -135,9 +135,7 @@ impl Asker {
         let secret = |header| token.as_deref().map(|token| SecretHeader::new(header, token));
         let members = members.iter().map(|watched| {
             let questions = match system {
-                System::ZooKeeper => {
-                    Questions::ZooKeeper(zookeeper::Member::new(watched, tls.as_ref())?)
-                }
+                System::ZooKeeper => Questions::ZooKeeper(zookeeper::Member::new(watched, tls.as_ref())?),
                 System::Etcd => {
                     let secret = secret("authorization");
                     Questions::Etcd(etcd::Member::new(&watched.address, tls.as_ref(), secret.as_ref())?)

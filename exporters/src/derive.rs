@@ -27,8 +27,8 @@ use crate::family::Families;
 use crate::sample::{Role, Sample, Value};
 
 pub use self::memory::Memory;
-pub use self::view::{CONSUL_CATCH_UP, ETCD_CATCH_UP};
 use self::view::View;
+pub use self::view::{CONSUL_CATCH_UP, ETCD_CATCH_UP};
 
 /// Adds all families of a cluster, from what came of asking its members once.
 pub fn families(cluster: &str, asked: &[Asked], memory: &mut Memory, into: &mut Families) {
@@ -46,8 +46,7 @@ pub fn families(cluster: &str, asked: &[Asked], memory: &mut Memory, into: &mut 
             member.add_labelled(&catalog::SOURCE_AVAILABLE, &[source], flag(*is_answered));
         }
         for (source, kind, count) in memory.problems(&asked.member) {
-            let metric =
-                if kind.is_of_parsing() { &catalog::PARSE_ERRORS } else { &catalog::SCRAPE_ERRORS };
+            let metric = if kind.is_of_parsing() { &catalog::PARSE_ERRORS } else { &catalog::SCRAPE_ERRORS };
             member.add_labelled(metric, &[source, kind.name()], count as f64);
         }
     }

@@ -24,6 +24,9 @@ use crate::serve::{Gather, Gathering, Refused, Wanted};
 /// Probed targets whose counters are remembered, those that were probed last.
 const PROBED_MAX: usize = 128;
 
+/// Problems of a cluster that are told to people.
+const PROBLEMS_MAX: usize = 20;
+
 /// Who asks the members of a cluster.
 pub trait Members: Send + Sync + 'static {
     /// What came of asking all of them. Several may ask at once.
@@ -84,6 +87,8 @@ struct Watched {
     /// What survives between scrapes, and a reload that leaves the target as it is.
     memory: Arc<Mutex<Memory>>,
     canary: Option<Arc<Canary>>,
+    /// What went wrong when it was asked last, for people.
+    problems: Mutex<Vec<String>>,
 }
 
 /// Why a configuration cannot be put into effect.
@@ -136,7 +141,7 @@ impl Service {
 
     /// Counts an attempt to read the configuration anew.
     pub fn count_reload(&self, ok: bool) {
-        self.reloads[usize::from(!ok)].1.fetch_add(1, Ordering::Relaxed);
+        self.reloads[usize::from(!ok)].1.fetch_add(1, Ordering::Release);
     }
 
     /// Ends the canaries, which remove what they made.
@@ -145,15 +150,6 @@ impl Service {
         for canary in setup.clusters.iter().filter_map(|watched| watched.canary.as_ref()) {
             canary.stop();
         }
-    }
-
-    fn of_this_process(&self, into: &mut Families) {
-        into.add(&catalog::BUILD_INFO, vec![env!("CARGO_PKG_VERSION").to_owned()], Value::Number(1.0));
-        for (outcome, count) in &self.reloads {
-            let count = count.load(Ordering::Relaxed) as f64;
-            into.add(&catalog::RELOADS, vec![(*outcome).to_owned()], Value::Number(count));
-        }
-        own::families(into);
     }
 
     /// The target that is to be probed, as it was probed before if it was.
@@ -176,7 +172,13 @@ impl Service {
             return Ok(watched);
         }
         let members = (self.reach)(&cluster).map_err(Refused::Setup)?;
-        let watched = Arc::new(Watched { cluster, members, memory: Arc::default(), canary: None });
+        let watched = Arc::new(Watched {
+            cluster,
+            members,
+            memory: Arc::default(),
+            canary: None,
+            problems: Mutex::default(),
+        });
         probed.push_front(Arc::clone(&watched));
         probed.truncate(PROBED_MAX);
         Ok(watched)
@@ -201,7 +203,13 @@ impl Setup {
                 _ => cluster.settings.canary.as_ref().map(|canary| Arc::new(Canary::start(cluster, canary))),
             };
             let memory = same.map(|old| Arc::clone(&old.memory)).unwrap_or_default();
-            Arc::new(Watched { cluster: cluster.clone(), members, memory, canary })
+            Arc::new(Watched {
+                cluster: cluster.clone(),
+                members,
+                memory,
+                canary,
+                problems: Mutex::default(),
+            })
         });
         Ok(Setup { clusters: clusters.collect(), probe: config.probe.clone() })
     }
@@ -225,6 +233,7 @@ impl Watched {
             Ok(asked) => asked,
             Err(_) => self.cluster.target.members.iter().map(|member| late(member, limit)).collect(),
         };
+        *lock(&self.problems) = problems(&asked);
         let mut families = Families::default();
         derive::families(&self.cluster.name, &asked, &mut lock(&self.memory), &mut families);
         if let Some(canary) = &self.canary {
@@ -232,6 +241,24 @@ impl Watched {
         }
         families
     }
+}
+
+fn of_this_process(reloads: [(&str, u64); 2], into: &mut Families) {
+    into.add(&catalog::BUILD_INFO, vec![env!("CARGO_PKG_VERSION").to_owned()], Value::Number(1.0));
+    for (outcome, count) in reloads {
+        into.add(&catalog::RELOADS, vec![outcome.to_owned()], Value::Number(count as f64));
+    }
+    own::families(into);
+}
+
+/// What went wrong, a line each; the first ones, when there are many.
+fn problems(asked: &[Asked]) -> Vec<String> {
+    let of = |member: &Asked| {
+        let name = member.member.clone();
+        let line = move |problem: &Problem| format!("{name}: {}: {}", problem.source, problem.detail);
+        member.problems.iter().map(line).collect::<Vec<_>>()
+    };
+    asked.iter().flat_map(of).take(PROBLEMS_MAX).collect()
 }
 
 /// A member that has not told when whoever scrapes could wait no longer.
@@ -249,6 +276,9 @@ impl Gather for Service {
     /// Members that do not tell in time are not up: there is always something to tell.
     fn gather_within(&self, limit: Duration) -> Gathering<'_, Option<Vec<Family>>> {
         Box::pin(async move {
+            // Counted after it was in effect: whoever sees it counted sees it in effect.
+            let reloads =
+                self.reloads.each_ref().map(|(outcome, count)| (*outcome, count.load(Ordering::Acquire)));
             let setup = Arc::clone(&lock(&self.setup));
             let mut asking = JoinSet::new();
             for (place, watched) in setup.clusters.iter().enumerate() {
@@ -261,7 +291,7 @@ impl Gather for Service {
             for (_, families) in told {
                 all.append(families);
             }
-            self.of_this_process(&mut all);
+            of_this_process(reloads, &mut all);
             Some(all.into_sorted())
         })
     }
@@ -271,6 +301,18 @@ impl Gather for Service {
         let told =
             |watched: &Arc<Watched>| (watched.cluster.name.clone(), watched.cluster.target.to_string());
         setup.clusters.iter().map(told).collect()
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let setup = Arc::clone(&lock(&self.setup));
+        let of = |watched: &Arc<Watched>| {
+            let canary = watched.canary.as_ref().and_then(|canary| canary.trouble());
+            let canary = canary.map(|trouble| format!("canary: {trouble}"));
+            let name = watched.cluster.name.clone();
+            let all: Vec<_> = lock(&watched.problems).iter().cloned().chain(canary).collect();
+            all.into_iter().map(move |problem| format!("{name}: {problem}"))
+        };
+        setup.clusters.iter().flat_map(of).collect()
     }
 
     fn probe(&self, wanted: Wanted, limit: Duration) -> Gathering<'_, Result<Vec<Family>, Refused>> {

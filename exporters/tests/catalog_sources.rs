@@ -19,7 +19,10 @@ fn told_by_fields(sample: &Sample) -> Vec<&'static Metric> {
         }
     };
     note(sample.system.is_some(), &[&catalog::UP]);
-    note(sample.system.is_some() && sample.version.is_some() && sample.member_id.is_some(), &[&catalog::INFO]);
+    note(
+        sample.system.is_some() && sample.version.is_some() && sample.member_id.is_some(),
+        &[&catalog::INFO],
+    );
     note(sample.serving.is_some(), &[&catalog::SERVING]);
     note(sample.role.is_some(), &[&catalog::ROLE]);
     note(sample.voter.is_some(), &[&catalog::VOTER]);

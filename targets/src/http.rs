@@ -149,10 +149,8 @@ impl Http {
             let bad = |_| HttpSetupError::Secret(secret.name);
             let mut value = HeaderValue::from_str(&secret.value).map_err(bad)?;
             value.set_sensitive(true);
-            builder = builder.default_headers(HeaderMap::from_iter([(
-                HeaderName::from_static(secret.name),
-                value,
-            )]));
+            builder = builder
+                .default_headers(HeaderMap::from_iter([(HeaderName::from_static(secret.name), value)]));
         }
         let refused = |error: reqwest::Error| HttpSetupError::Client(address.to_string(), cause_of(&error));
         Ok(Http { client: builder.build().map_err(refused)?, base })

@@ -24,11 +24,8 @@ const METRICS: Question =
     Question { refused: &[403, 404, 415], ..Question::get("/v1/agent/metrics?format=prometheus") };
 
 /// The status is 429 when not all servers are healthy.
-const AUTOPILOT: Question = Question {
-    answered: &[429],
-    refused: &[403, 404],
-    ..Question::get("/v1/operator/autopilot/health")
-};
+const AUTOPILOT: Question =
+    Question { answered: &[429], refused: &[403, 404], ..Question::get("/v1/operator/autopilot/health") };
 
 #[derive(Debug)]
 pub(super) struct Member(Http);

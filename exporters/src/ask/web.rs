@@ -31,8 +31,7 @@ impl Question {
     }
 
     pub(super) async fn ask(&self, http: &Http, deadline: Instant) -> Answer {
-        let limits =
-            Limits { time: deadline.saturating_duration_since(Instant::now()), bytes: ANSWER_MAX };
+        let limits = Limits { time: deadline.saturating_duration_since(Instant::now()), bytes: ANSWER_MAX };
         let answer = match self.json {
             Some(json) => http.post(self.path, json, limits).await,
             None => http.get(self.path, limits).await,

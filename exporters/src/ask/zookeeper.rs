@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 
+use quorumeter_targets::Tls;
 use quorumeter_targets::http::Http;
 use quorumeter_targets::session::{self, ConnectError};
 use quorumeter_targets::tls::MemberTls;
 use quorumeter_targets::url::HostPort;
 use quorumeter_targets::zookeeper::admin::{self, AdminError};
-use quorumeter_targets::Tls;
 use tokio::net::lookup_host;
 use tokio::time::{Instant, timeout_at};
 

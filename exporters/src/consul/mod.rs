@@ -58,7 +58,8 @@ const PEER_ROUND_TRIP: &str = "consul_raft_replication_appendEntries_rpc";
 /// Those of [`json`], [`ParseError::Missing`] for an agent that is no server, and [`ParseError::Value`].
 pub fn agent_self(sample: &mut Sample, answer: &str) -> Result<(), ParseError> {
     let told: Agent = json(answer)?;
-    let raft = told.stats.raft.ok_or(ParseError::Missing("Stats.raft, as servers have: it is a client's agent"))?;
+    let raft =
+        told.stats.raft.ok_or(ParseError::Missing("Stats.raft, as servers have: it is a client's agent"))?;
     let number = |field: &str, text: &Option<String>| match text {
         Some(text) => text.parse::<u64>().map(Some).map_err(|_| ParseError::value(field, text)),
         None => Ok(None),
@@ -184,7 +185,11 @@ fn push_summary(
     per_second: f64,
 ) {
     if let Some(Histogram { count, sum, .. }) = scraped.histogram(name, with) {
-        sample.push_histogram(metric, labels, Histogram { buckets: Vec::new(), count, sum: sum / per_second });
+        sample.push_histogram(
+            metric,
+            labels,
+            Histogram { buckets: Vec::new(), count, sum: sum / per_second },
+        );
     }
 }
 

@@ -80,10 +80,7 @@ fn milliseconds_are_seconds_and_only_sum_and_number_count() {
     let scraped = prometheus_text::parse(LEADER[3]).unwrap();
     let sum_ms = scraped.number("consul_raft_commitTime_sum").unwrap();
     let count = scraped.number("consul_raft_commitTime_count").unwrap();
-    assert_eq!(
-        sum_and_count(&sample, &catalog::COMMIT_DURATION, &[]),
-        Some((sum_ms / 1000.0, count as u64))
-    );
+    assert_eq!(sum_and_count(&sample, &catalog::COMMIT_DURATION, &[]), Some((sum_ms / 1000.0, count as u64)));
     let pauses_ns = scraped.number("consul_runtime_gc_pause_ns_sum").unwrap();
     let pauses = sum_and_count(&sample, &catalog::PAUSES, &[]).unwrap();
     assert_eq!(pauses.0, pauses_ns / 1e9);

@@ -105,7 +105,11 @@ fn a_cluster_is_what_its_members_say_together() {
     let read_only = || Some(zookeeper(Role::ReadOnly, 1, 9));
     let cases: Vec<(&str, Vec<Option<Sample>>, Cluster)> = vec![
         ("three", vec![l(3, 2), f(3), f(3)], (1.0, 1.0, Some(3.0), 3.0, Some(1.0))),
-        ("three and an observer", vec![l(3, 2), f(3), f(3), observer()], (1.0, 1.0, Some(3.0), 3.0, Some(1.0))),
+        (
+            "three and an observer",
+            vec![l(3, 2), f(3), f(3), observer()],
+            (1.0, 1.0, Some(3.0), 3.0, Some(1.0)),
+        ),
         ("a follower of three is down", vec![l(3, 1), f(3), DOWN], (1.0, 1.0, Some(3.0), 2.0, Some(0.0))),
         ("an observer is down", vec![l(3, 2), f(3), f(3), DOWN], (1.0, 1.0, Some(3.0), 3.0, Some(1.0))),
         // The leader believes in it for seconds.
@@ -116,18 +120,34 @@ fn a_cluster_is_what_its_members_say_together() {
         ("one has noticed", vec![DOWN, f(3), no()], (0.0, 0.0, Some(3.0), 1.0, Some(-1.0))),
         ("all are down", vec![DOWN, DOWN, DOWN], (0.0, 0.0, None, 0.0, None)),
         ("five", vec![l(5, 4), f(5), f(5), f(5), f(5)], (1.0, 1.0, Some(5.0), 5.0, Some(2.0))),
-        ("two of five are down", vec![l(5, 2), f(5), f(5), DOWN, DOWN], (1.0, 1.0, Some(5.0), 3.0, Some(0.0))),
+        (
+            "two of five are down",
+            vec![l(5, 2), f(5), f(5), DOWN, DOWN],
+            (1.0, 1.0, Some(5.0), 3.0, Some(0.0)),
+        ),
         ("three of five are down", vec![no(), no(), DOWN, DOWN, DOWN], (0.0, 0.0, None, 0.0, None)),
-        ("four have two for a majority of three", vec![l(4, 3), f(4), f(4), f(4)], (1.0, 1.0, Some(4.0), 4.0, Some(1.0))),
+        (
+            "four have two for a majority of three",
+            vec![l(4, 3), f(4), f(4), f(4)],
+            (1.0, 1.0, Some(4.0), 4.0, Some(1.0)),
+        ),
         // What is configured is not what is there.
         ("two of five are watched", vec![l(5, 4), f(5)], (1.0, 1.0, Some(5.0), 2.0, Some(2.0))),
         ("the leader is not watched", vec![f(5), f(5)], (1.0, 0.0, Some(5.0), 2.0, None)),
-        ("one too many is watched", vec![l(3, 2), f(3), f(3), DOWN, DOWN], (1.0, 1.0, Some(3.0), 3.0, Some(1.0))),
+        (
+            "one too many is watched",
+            vec![l(3, 2), f(3), f(3), DOWN, DOWN],
+            (1.0, 1.0, Some(3.0), 3.0, Some(1.0)),
+        ),
         ("an observer alone is watched", vec![observer()], (1.0, 0.0, None, 0.0, None)),
         ("standalone", vec![standalone()], (1.0, 0.0, Some(1.0), 1.0, Some(0.0))),
         ("leaderServes=no", vec![silent(), f(3), f(3)], (1.0, 1.0, Some(3.0), 3.0, Some(1.0))),
         ("read-only", vec![read_only(), DOWN, DOWN], (0.0, 0.0, None, 0.0, None)),
-        ("no voter map", vec![Some(zookeeper(Role::Leader, 1, 9)), Some(zookeeper(Role::Follower, 1, 9))], (1.0, 1.0, None, 2.0, None)),
+        (
+            "no voter map",
+            vec![Some(zookeeper(Role::Leader, 1, 9)), Some(zookeeper(Role::Follower, 1, 9))],
+            (1.0, 1.0, None, 2.0, None),
+        ),
     ];
     for (name, samples, expected) in cases {
         let families = told_of(samples, &mut Memory::default());
@@ -185,10 +205,17 @@ fn a_voter_that_is_too_far_behind_is_not_in_sync() {
     for (system, limit) in [(Dialect::Etcd, ETCD_CATCH_UP), (Dialect::Consul, CONSUL_CATCH_UP)] {
         for (behind, tolerance) in [(0, 1.0), (limit, 1.0), (limit + 1, 0.0)] {
             let of = |role, index| Some(with_voters(told(system, role, 6, index), 3));
-            let samples =
-                vec![of(Role::Leader, 50_000), of(Role::Follower, 50_000), of(Role::Follower, 50_000 - behind)];
+            let samples = vec![
+                of(Role::Leader, 50_000),
+                of(Role::Follower, 50_000),
+                of(Role::Follower, 50_000 - behind),
+            ];
             let families = told_of(samples, &mut Memory::default());
-            assert_eq!(value(&families, &catalog::FAILURE_TOLERANCE, &[]), Some(tolerance), "{system:?} {behind}");
+            assert_eq!(
+                value(&families, &catalog::FAILURE_TOLERANCE, &[]),
+                Some(tolerance),
+                "{system:?} {behind}"
+            );
         }
     }
     // Autopilot does not know yet who is healthy.

@@ -59,8 +59,8 @@ static HISTOGRAMS_BY_LABEL: &[(&catalog::Metric, &str, &str)] = &[
 pub fn metrics(sample: &mut Sample, answer: &str) -> Result<(), ParseError> {
     let scraped = prometheus_text::parse(answer)?;
     let flag = |name| scraped.number(name).map(|value| value == 1.0);
-    let has_leader =
-        flag("etcd_server_has_leader").ok_or(ParseError::Missing("etcd_server_has_leader, as etcd's have"))?;
+    let has_leader = flag("etcd_server_has_leader")
+        .ok_or(ParseError::Missing("etcd_server_has_leader, as etcd's have"))?;
     sample.system = Some(Dialect::Etcd);
     let is_learner = flag("etcd_server_is_learner");
     let role = match (flag("etcd_server_is_leader"), is_learner) {
@@ -73,7 +73,8 @@ pub fn metrics(sample: &mut Sample, answer: &str) -> Result<(), ParseError> {
     sample.has_leader.get_or_insert(has_leader);
     sample.serving.get_or_insert(has_leader);
     sample.voter = sample.voter.or(is_learner.map(|is_learner| !is_learner));
-    sample.version = sample.version.take().or_else(|| label(&scraped, "etcd_server_version", "server_version"));
+    sample.version =
+        sample.version.take().or_else(|| label(&scraped, "etcd_server_version", "server_version"));
     sample.member_id = sample.member_id.take().or_else(|| label(&scraped, "etcd_server_id", "server_id"));
     // They are of the same instant, which those of the status are not.
     let index = |name| scraped.number(name).and_then(whole);
@@ -92,7 +93,8 @@ pub fn metrics(sample: &mut Sample, answer: &str) -> Result<(), ParseError> {
     }
     for (metric, name, label) in HISTOGRAMS_BY_LABEL {
         let count = format!("{name}_count");
-        let mut values: Vec<&str> = scraped.with(&count).filter_map(|(labels, _)| labels.get(label)).collect();
+        let mut values: Vec<&str> =
+            scraped.with(&count).filter_map(|(labels, _)| labels.get(label)).collect();
         values.sort_unstable();
         values.dedup();
         for value in values {
@@ -122,7 +124,8 @@ pub fn status(sample: &mut Sample, answer: &str) -> Result<(), ParseError> {
     let leader = told.leader.number("leader")?;
     let commit_index = told.raft_index.number("raftIndex")?;
     let applied_index = told.raft_applied_index.number("raftAppliedIndex")?;
-    let (storage_bytes, data_bytes) = (told.db_size.number("dbSize")?, told.db_size_in_use.number("dbSizeInUse")?);
+    let (storage_bytes, data_bytes) =
+        (told.db_size.number("dbSize")?, told.db_size_in_use.number("dbSizeInUse")?);
     if id == 0 || term == 0 {
         return Err(ParseError::Missing("header.member_id and raftTerm, as etcd's status has"));
     }

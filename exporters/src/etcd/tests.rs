@@ -17,11 +17,8 @@ macro_rules! written {
 
 type Capture = [&'static str; 3];
 
-const LEADER: Capture = [
-    captured!("leader.status.json"),
-    captured!("leader.metrics.txt"),
-    captured!("leader.member_list.json"),
-];
+const LEADER: Capture =
+    [captured!("leader.status.json"), captured!("leader.metrics.txt"), captured!("leader.member_list.json")];
 const FOLLOWER: Capture = [
     captured!("follower.status.json"),
     captured!("follower.metrics.txt"),
@@ -51,7 +48,10 @@ fn the_answers_of_a_member_agree_with_each_other() {
         assert_eq!(whole.system, Some(Dialect::Etcd));
         assert_eq!((whole.role, whole.serving, whole.has_leader), (Some(role), Some(true), Some(true)));
         for one in [&by_status, &by_metrics] {
-            assert_eq!((one.role, one.has_leader, one.serving), (whole.role, whole.has_leader, whole.serving));
+            assert_eq!(
+                (one.role, one.has_leader, one.serving),
+                (whole.role, whole.has_leader, whole.serving)
+            );
             assert_eq!((&one.version, one.voter), (&whole.version, Some(true)));
         }
         assert_eq!(whole.version.as_deref(), Some("3.7.3"));
@@ -82,7 +82,8 @@ fn the_answers_of_a_member_agree_with_each_other() {
 #[test]
 fn the_leader_times_its_peers_by_their_ids() {
     let sample = read(LEADER);
-    let others = sample.voter_ids.clone().unwrap().into_iter().filter(|id| Some(id) != sample.member_id.as_ref());
+    let others =
+        sample.voter_ids.clone().unwrap().into_iter().filter(|id| Some(id) != sample.member_id.as_ref());
     for id in others {
         let Some(Value::Histogram(round_trips)) = sample.get_labelled(&catalog::PEER_ACK, &[&id]) else {
             panic!("{id}")
@@ -148,7 +149,8 @@ fn learners_and_the_removed_do_not_vote() {
     let sample = only(member_list, written!("learner.member_list.json"));
     assert_eq!(sample.voter, Some(false));
     assert_eq!(sample.voter_ids.unwrap(), ["1f", "a", "ffffffffffffffff"]);
-    let removed = written!("learner.member_list.json").replace("\"member_id\":\"11\"", "\"member_id\":\"99\"");
+    let removed =
+        written!("learner.member_list.json").replace("\"member_id\":\"11\"", "\"member_id\":\"99\"");
     assert_eq!(only(member_list, &removed).voter, Some(false));
 }
 
