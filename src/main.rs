@@ -1,6 +1,7 @@
 //! The command line of Quorumeter: one file per command. Arguments in, presentation out; the work is done in the
 //! rooms below.
 
+mod audience;
 mod calibrate;
 mod ci;
 mod clean;

@@ -197,7 +197,7 @@ fn config(roots: RootCertStore) -> Result<ConfigBuilder<ClientConfig, WantsClien
 }
 
 /// A configuration that trusts nobody, for clients that want one and never use it.
-pub(crate) fn config_without_roots() -> Result<ClientConfig, TlsError> {
+pub fn config_without_roots() -> Result<ClientConfig, TlsError> {
     Ok(config(RootCertStore::empty())?.with_no_client_auth())
 }
 
@@ -253,7 +253,7 @@ impl Tls {
     }
 
     /// For a library that makes its connections itself.
-    pub(crate) fn client_config(&self) -> ClientConfig {
+    pub fn client_config(&self) -> ClientConfig {
         (*self.config).clone()
     }
 
