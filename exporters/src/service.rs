@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use quorumeter_targets::TargetUrl;
 use quorumeter_targets::url::HostPort;
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -17,9 +18,13 @@ use crate::catalog;
 use crate::config::{Cluster, Config, Probe, Secret, Settings};
 use crate::derive::{self, Memory};
 use crate::family::{Families, Family};
+use crate::otlp::{Reading, Source};
 use crate::own;
 use crate::sample::Value;
 use crate::serve::{Gather, Gathering, Refused, Wanted};
+
+/// How long what is pushed may be gathered.
+const PUSH_LIMIT: Duration = Duration::from_secs(8);
 
 /// Probed targets whose counters are remembered, those that were probed last.
 const PROBED_MAX: usize = 128;
@@ -28,7 +33,7 @@ const PROBED_MAX: usize = 128;
 const PROBLEMS_MAX: usize = 20;
 
 /// Who asks the members of a cluster.
-pub trait Members: Send + Sync + 'static {
+pub trait Members: std::fmt::Debug + Send + Sync + 'static {
     /// What came of asking all of them. Several may ask at once.
     fn ask(&self) -> Gathering<'_, Vec<Asked>>;
 }
@@ -67,6 +72,7 @@ pub fn over_the_network(cluster: &Cluster) -> Result<Arc<dyn Members>, String> {
 }
 
 /// Clusters that are asked at scrape time, and this process itself.
+#[derive(Debug)]
 pub struct Service {
     reach: Reach,
     setup: Mutex<Arc<Setup>>,
@@ -75,12 +81,14 @@ pub struct Service {
 }
 
 /// What one configuration makes.
+#[derive(Debug)]
 struct Setup {
     clusters: Vec<Arc<Watched>>,
     probe: Probe,
 }
 
 /// A cluster that is watched.
+#[derive(Debug)]
 struct Watched {
     cluster: Cluster,
     members: Arc<dyn Members>,
@@ -320,6 +328,31 @@ impl Gather for Service {
             let setup = Arc::clone(&lock(&self.setup));
             let watched = self.probed(wanted, &setup.probe)?;
             Ok(watched.tell(limit).await.into_sorted())
+        })
+    }
+}
+
+/// A service as it is pushed: gathered on the runtime on which it is served, where its connections are at home.
+#[derive(Debug)]
+pub struct Pushing {
+    service: Arc<Service>,
+    runtime: Handle,
+}
+
+impl Pushing {
+    /// Within the runtime on which the service is served.
+    pub fn new(service: Arc<Service>) -> Pushing {
+        Pushing { service, runtime: Handle::current() }
+    }
+}
+
+impl Source for Pushing {
+    fn read(&self) -> Gathering<'_, Reading> {
+        let service = Arc::clone(&self.service);
+        let gathering = self.runtime.spawn(async move { service.gather_within(PUSH_LIMIT).await });
+        Box::pin(async move {
+            let families = gathering.await.ok().flatten().unwrap_or_default();
+            Reading { families, exponentials: Vec::new() }
         })
     }
 }
