@@ -165,7 +165,12 @@ impl<T: FnMut(&str)> Pushing<T> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let Push { resource, start_unix_ns, .. } = &self.push;
         let body = encode(reading, resource, *start_unix_ns, now.as_nanos() as u64).encode_to_vec();
-        let pauses = if is_last { &PAUSES[..1] } else { &PAUSES[..] };
+        let pauses = match (is_last, self.pushed.failed) {
+            (false, _) => &PAUSES[..],
+            (true, 0) => &PAUSES[..1],
+            // The end is not held up by what has failed before.
+            (true, _) => &[],
+        };
         let mut pauses = pauses.iter();
         loop {
             match (self.post(body.clone()), pauses.next()) {
