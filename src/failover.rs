@@ -17,6 +17,7 @@ use quorumeter_results::report::Format;
 
 use crate::audience::AudienceArgs;
 use crate::ci::CiArgs;
+use crate::ensemble::that_takes_load;
 use crate::progress::Progress;
 use crate::report::{FormatArgs, rendered};
 use crate::run::{command_line, draw_seed, key_value, own_program};
@@ -146,7 +147,7 @@ fn try_run(args: &Args) -> Result<u8, u8> {
         Some(url) => TargetSpec::Url(args.tls.target(url)?),
         None if args.tls.is_given() => return Err(TlsArgs::needs_target()),
         None => TargetSpec::Ensemble {
-            spec: args.ensemble.unwrap_or(EnsembleSpec::new(EnsembleKind::ZooKeeper, 3)),
+            spec: that_takes_load(args.ensemble.unwrap_or(EnsembleSpec::new(EnsembleKind::ZooKeeper, 3)))?,
             settings: args.server.iter().cloned().collect(),
         },
     };

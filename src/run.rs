@@ -14,6 +14,7 @@ use quorumeter_results::report::Format;
 use crate::audience::AudienceArgs;
 use crate::ci::CiArgs;
 use crate::diagnose;
+use crate::ensemble::that_takes_load;
 use crate::progress::Progress;
 use crate::report::{FormatArgs, rendered};
 use crate::tls::TlsArgs;
@@ -127,7 +128,7 @@ fn try_run(args: Args) -> Result<u8, u8> {
         Some(url) => TargetSpec::Url(args.tls.target(&url)?),
         None if args.tls.is_given() => return Err(TlsArgs::needs_target()),
         None => TargetSpec::Ensemble {
-            spec: args.ensemble.unwrap_or(EnsembleSpec::new(EnsembleKind::Embedded, 1)),
+            spec: that_takes_load(args.ensemble.unwrap_or(EnsembleSpec::new(EnsembleKind::Embedded, 1)))?,
             settings: args.server.into_iter().collect::<BTreeMap<_, _>>(),
         },
     };

@@ -72,7 +72,7 @@ pub struct Settings {
     pub timeout: Duration,
     /// The canary; ZooKeeper only.
     pub canary: Option<CanarySettings>,
-    /// Where the token is; Consul only.
+    /// Where the token is; etcd and Consul only.
     pub token: Option<Secret>,
 }
 
@@ -84,6 +84,18 @@ impl Default for Settings {
             timeout: DEFAULT_TIMEOUT,
             canary: None,
             token: None,
+        }
+    }
+}
+
+impl Settings {
+    /// The same without what members of this system do not have.
+    pub fn fit_for(&self, system: System) -> Settings {
+        match system {
+            System::ZooKeeper => Settings { token: None, ..self.clone() },
+            System::Etcd | System::Consul => {
+                Settings { timeout: self.timeout, token: self.token.clone(), ..Settings::default() }
+            }
         }
     }
 }
@@ -326,10 +338,10 @@ struct ClusterTable {
     /// Files for TLS.
     #[schemars(with = "Option<TlsTable>")]
     tls: Option<Spanned<TlsTable>>,
-    /// File that holds the token; Consul only.
+    /// File that holds the token; etcd and Consul only.
     #[schemars(with = "Option<PathBuf>")]
     token_file: Option<Spanned<PathBuf>>,
-    /// Environment variable that holds the token, in the place of `token_file`; Consul only.
+    /// Environment variable that holds the token, in the place of `token_file`; etcd and Consul only.
     #[schemars(with = "Option<String>")]
     token_env: Option<Spanned<String>>,
 }
@@ -520,9 +532,9 @@ fn check_cluster(table: ClusterTable) -> Result<Cluster, Wrong> {
         (None, None) => None,
     };
     if let Some((span, _)) = &token
-        && target.system != System::Consul
+        && target.system == System::ZooKeeper
     {
-        return Err((span.clone(), "a token is for consul:// and consuls:// targets only".into()));
+        return Err((span.clone(), "a token is for etcd:// and consul:// targets".into()));
     }
     let settings = Settings {
         admin,

@@ -75,15 +75,36 @@ pub fn parse(text: &str) -> Result<Scraped, ParseError> {
             return Err(ParseError::Syntax(format!("there are more than {SERIES_MAX} series")));
         }
         let (name, labels, value) = one_series(content).map_err(bad)?;
-        match scraped.series.get_mut(name) {
-            Some(others) => others.push((labels, value)),
-            None => _ = scraped.series.insert(name.to_owned(), vec![(labels, value)]),
-        }
+        scraped.add(name, labels, value);
     }
     if series == 0 { Err(ParseError::Missing("series")) } else { Ok(scraped) }
 }
 
 impl Scraped {
+    /// Series of another format: `name` or `name{label="value"}`, and the value. What is no name is passed over, and so
+    /// is what goes beyond [`SERIES_MAX`].
+    pub(crate) fn of_entries<'a>(entries: impl Iterator<Item = (&'a str, f64)>) -> Scraped {
+        let mut scraped = Scraped::default();
+        for (key, value) in entries.take(SERIES_MAX) {
+            if let Some((name, labels, "")) = name_and_labels(key) {
+                scraped.add(name, labels, value);
+            }
+        }
+        scraped
+    }
+
+    fn add(&mut self, name: &str, labels: Labels, value: f64) {
+        match self.series.get_mut(name) {
+            Some(others) => others.push((labels, value)),
+            None => _ = self.series.insert(name.to_owned(), vec![(labels, value)]),
+        }
+    }
+
+    /// The names of all series, in no order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.series.keys().map(String::as_str)
+    }
+
     /// The value of the only series of this name, whatever its labels; `None` where there are none or several. NaN is
     /// one.
     pub fn number(&self, name: &str) -> Option<f64> {
@@ -188,16 +209,7 @@ fn declaration(comment: &str) -> Result<Option<&str>, Bad<'_>> {
 
 /// `name{label="value",…} value [timestamp]`
 fn one_series(line: &str) -> Result<(&str, Labels, f64), Bad<'_>> {
-    let end = line.find(|c| c == '{' || BLANK.contains(&c)).ok_or(Bad::Form)?;
-    let (name, rest) = line.split_at(end);
-    if !is_name(name, true) {
-        return Err(Bad::Form);
-    }
-    let rest = rest.trim_start_matches(BLANK);
-    let (labels, rest) = match rest.strip_prefix('{') {
-        Some(rest) => labels(rest).ok_or(Bad::Form)?,
-        None => (Labels::default(), rest),
-    };
+    let (name, labels, rest) = name_and_labels(line).ok_or(Bad::Form)?;
     let mut words = rest.split(BLANK).filter(|word| !word.is_empty());
     let value = words.next().ok_or(Bad::Form)?;
     let number = value.parse().map_err(|_| Bad::Value { name, value })?;
@@ -205,6 +217,18 @@ fn one_series(line: &str) -> Result<(&str, Labels, f64), Bad<'_>> {
         time.parse::<i64>().map_err(|_| Bad::Value { name, value: time })?;
     }
     if words.next().is_some() { Err(Bad::Form) } else { Ok((name, labels, number)) }
+}
+
+/// `name` or `name{label="value",…}`, and what comes after it.
+fn name_and_labels(text: &str) -> Option<(&str, Labels, &str)> {
+    let end = text.find(|c| c == '{' || BLANK.contains(&c)).unwrap_or(text.len());
+    let (name, rest) = text.split_at(end);
+    let rest = rest.trim_start_matches(BLANK);
+    let (labels, rest) = match rest.strip_prefix('{') {
+        Some(rest) => labels(rest)?,
+        None => (Labels::default(), rest),
+    };
+    is_name(name, true).then_some((name, labels, rest))
 }
 
 /// What stands behind the brace that begins the labels, and what comes after the one that ends them.

@@ -88,7 +88,7 @@ fn a_mistake_is_told_with_its_place_and_what_would_help() {
         (format!("{cluster}canary = {{ rate = 1, root = \"/\" }}"), Some((4, 10)), "node of its own"),
         (format!("{cluster}tls = {{ ca = \"ca.pem\" }}"), Some((4, 7)), "write zks://HOST:PORT"),
         (cluster.replace("zk:", "zks:") + "tls = { cert = \"c.pem\" }", Some((4, 7)), "belong together"),
-        (format!("{cluster}token_env = \"T\""), Some((4, 13)), "consul:// and consuls://"),
+        (format!("{cluster}token_env = \"T\""), Some((4, 13)), "etcd:// and consul://"),
         (format!("{etcd}admin_port = 1"), Some((4, 14)), "this one is of etcd"),
         (format!("{etcd}canary = {{ rate = 1 }}"), Some((4, 10)), "this one is of etcd"),
         (
