@@ -87,7 +87,7 @@ function(config, kit)
         title: 'What clients feel',
         panels: [
           panel.heatmap(
-            'Latency of the canary',
+            'Latency of the canary, distribution',
             'How many operations of the canary took how long, from when they were due. A second band above the first is a group of clients that wait longer, which no mean shows. Empty without `--canary`.',
             'sum by (le) (increase(quorum_probe_duration_seconds_bucket{%s}[%s]))' % [felt, window]
           ),

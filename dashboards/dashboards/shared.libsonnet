@@ -100,7 +100,7 @@ function(config, kit) {
   ),
 
   felt(matcher, width=12, suffix=''):: panel.lines(
-    'Latency of the canary' + suffix,
+    'Latency of the canary, percentiles' + suffix,
     's',
     'What a client feels, from when the operation was due: 50th, 99th and 99.9th percentile of the window, by buckets that double from 50 µs to 6.6 s. Operations that failed or hung count with the time until they were given up. Empty without `--canary`.',
     [
