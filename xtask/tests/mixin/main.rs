@@ -1,6 +1,7 @@
 //! What the alerts, recording rules and dashboards of the mixin promise, by reading them.
 
 mod dashboard;
+mod deployed;
 mod query;
 
 use std::collections::{BTreeMap, BTreeSet};
