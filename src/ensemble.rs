@@ -24,15 +24,27 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct UpArgs {
-    /// What to start: embedded:1, zookeeper:N, zookeeper:N+M with M observers, or null:1.
+    /// What to start: embedded:1, zookeeper:N, zookeeper:N+M with M observers, etcd:N, consul:N, or null:1.
     #[arg(value_name = "KIND:N")]
     ensemble: EnsembleSpec,
-    /// Setting of the servers, as in tickTime=500, or version=3.8 for another release; repeatable.
+    /// Setting of the servers, as in tickTime=500, or version=3.8 for another release of ZooKeeper; of etcd its flags
+    /// (heartbeat-interval=50), of Consul its configuration (performance.raft_multiplier=5); repeatable.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     server: Vec<(String, String)>,
     /// Folder for the members' data and logs, which stay there; a temporary one when left out.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+}
+
+/// The ensemble, if load can be driven against it.
+pub(crate) fn that_takes_load(spec: EnsembleSpec) -> Result<EnsembleSpec, u8> {
+    if spec.kind.takes_load() {
+        return Ok(spec);
+    }
+    Err(diagnose::usage(&format!(
+        "--ensemble: load is driven against ZooKeeper-compatible ensembles only, as yet: embedded:1 and zookeeper:N; {spec} \
+         can be started with `quorumeter ensemble up {spec}`, and watched with `quorumeter export`"
+    )))
 }
 
 pub(crate) fn run(args: Args) -> u8 {
@@ -64,7 +76,10 @@ fn up(args: UpArgs) -> Result<(), u8> {
             _ = signals.next() => (starting.await, true),
         };
         let launched = started.map_err(|e| diagnose::fail(&e, EXIT_ENVIRONMENT))?.map_err(|e| {
-            let wrong = matches!(e, LaunchError::Setting { .. } | LaunchError::Members { .. });
+            let wrong = matches!(
+                e,
+                LaunchError::Setting { .. } | LaunchError::Members { .. } | LaunchError::OtherMembers { .. }
+            );
             diagnose::fail(&e, if wrong { EXIT_USAGE } else { EXIT_ENVIRONMENT })
         })?;
         let result = if stopped { Ok(()) } else { serve(&launched, &mut signals).await };

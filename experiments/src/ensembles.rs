@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use quorumeter_ensemble::launch::child::Wrapper;
-use quorumeter_ensemble::launch::{Kind, LaunchError, Launched, own, zookeeper};
+use quorumeter_ensemble::launch::{Kind, LaunchError, Launched, consul, etcd, own, zookeeper};
 use quorumeter_targets::url::{HostPort, System};
 use quorumeter_targets::{TargetUrl, TlsOptions};
 
@@ -20,6 +20,10 @@ pub enum EnsembleKind {
     Embedded,
     /// Apache ZooKeeper.
     ZooKeeper,
+    /// etcd.
+    Etcd,
+    /// Consul.
+    Consul,
     /// The server that does nothing.
     Null,
 }
@@ -44,7 +48,28 @@ impl EnsembleSpec {
 
 impl EnsembleKind {
     /// Every kind.
-    pub const ALL: [EnsembleKind; 3] = [EnsembleKind::Embedded, EnsembleKind::ZooKeeper, EnsembleKind::Null];
+    pub const ALL: [EnsembleKind; 5] = [
+        EnsembleKind::Embedded,
+        EnsembleKind::ZooKeeper,
+        EnsembleKind::Etcd,
+        EnsembleKind::Consul,
+        EnsembleKind::Null,
+    ];
+
+    /// Whether load can be driven against it: it speaks ZooKeeper's protocol.
+    pub fn takes_load(self) -> bool {
+        !matches!(self, EnsembleKind::Etcd | EnsembleKind::Consul)
+    }
+
+    /// The most members of an ensemble.
+    fn members_max(self) -> u32 {
+        match self {
+            EnsembleKind::ZooKeeper => zookeeper::MEMBERS_MAX,
+            EnsembleKind::Etcd => etcd::MEMBERS_MAX,
+            EnsembleKind::Consul => consul::MEMBERS_MAX,
+            EnsembleKind::Embedded | EnsembleKind::Null => 1,
+        }
+    }
 }
 
 impl fmt::Display for EnsembleKind {
@@ -52,6 +77,8 @@ impl fmt::Display for EnsembleKind {
         f.write_str(match self {
             EnsembleKind::Embedded => "embedded",
             EnsembleKind::ZooKeeper => "zookeeper",
+            EnsembleKind::Etcd => "etcd",
+            EnsembleKind::Consul => "consul",
             EnsembleKind::Null => "null",
         })
     }
@@ -73,22 +100,27 @@ impl FromStr for EnsembleSpec {
             let known: Vec<_> = EnsembleKind::ALL.iter().map(ToString::to_string).collect();
             return Err(format!("there is no kind of ensemble {name:?}; known: {}", known.join(", ")));
         };
-        let max = match kind {
-            EnsembleKind::ZooKeeper => zookeeper::MEMBERS_MAX,
-            EnsembleKind::Embedded | EnsembleKind::Null => 1,
-        };
+        let max = kind.members_max();
+        let has_observers = kind == EnsembleKind::ZooKeeper;
         let (voters, observers) = match members.split_once('+') {
             Some((voters, observers)) => (voters, observers.parse::<u32>().ok().filter(|number| *number > 0)),
             None => (members, Some(0)),
         };
         match (voters.parse::<u32>(), observers) {
-            (Ok(members), Some(observers)) if members > 0 && members.saturating_add(observers) <= max => {
+            (Ok(members), Some(observers))
+                if members > 0
+                    && members.saturating_add(observers) <= max
+                    && (observers == 0 || has_observers) =>
+            {
                 Ok(EnsembleSpec { kind, members, observers })
+            }
+            (Ok(_), Some(observers)) if observers > 0 && max > 1 && !has_observers => {
+                Err(format!("{name} has no observers; they are for zookeeper:N+M"))
             }
             (Ok(_), Some(_)) if max == 1 => Err(format!("{name} has one member; for more use zookeeper:N")),
             _ => Err(format!(
                 "{members:?} is no number of members; {name} has 1 to {max}{}",
-                if max > 1 { ", observers included, which are written as in 3+1" } else { "" }
+                if has_observers { ", observers included, which are written as in 3+1" } else { "" }
             )),
         }
     }
@@ -112,23 +144,38 @@ pub fn start(
             options.settings = settings.clone();
             zookeeper::start(&options)
         }
+        EnsembleKind::Etcd => {
+            let wrapper = Wrapper::Quorumeter(quorumeter.to_owned());
+            let options = etcd::Options::new(spec.members, data_dir, wrapper);
+            etcd::start(&etcd::Options { settings: settings.clone(), ..options })
+        }
+        EnsembleKind::Consul => {
+            let wrapper = Wrapper::Quorumeter(quorumeter.to_owned());
+            let options = consul::Options::new(spec.members, data_dir, wrapper);
+            consul::start(&consul::Options { settings: settings.clone(), ..options })
+        }
     }
 }
 
 /// The target URL of a started ensemble.
 pub fn url_of(launched: &Launched) -> TargetUrl {
-    url(launched.members.iter().map(|m| m.address).collect(), None)
+    url(launched.kind, launched.members.iter().map(|m| m.address).collect(), None)
 }
 
 /// The target URL of its ports for clients over TLS, where it has such.
 pub fn secure_url_of(launched: &Launched) -> Option<TargetUrl> {
     let addresses = launched.members.iter().map(|m| m.secure).collect::<Option<_>>()?;
-    Some(url(addresses, Some(TlsOptions::default())))
+    Some(url(launched.kind, addresses, Some(TlsOptions::default())))
 }
 
-fn url(addresses: Vec<SocketAddr>, tls: Option<TlsOptions>) -> TargetUrl {
+fn url(kind: Kind, addresses: Vec<SocketAddr>, tls: Option<TlsOptions>) -> TargetUrl {
     let members = addresses.iter().map(|a| HostPort { host: a.ip().to_string(), port: a.port() }).collect();
-    TargetUrl { system: System::ZooKeeper, members, chroot: String::new(), tls }
+    let system = match kind {
+        Kind::Embedded | Kind::Zookeeper | Kind::Null => System::ZooKeeper,
+        Kind::Etcd => System::Etcd,
+        Kind::Consul => System::Consul,
+    };
+    TargetUrl { system, members, chroot: String::new(), tls }
 }
 
 /// Removes the members' data below a run's folder once they have stopped; their logs and settings stay.
@@ -164,6 +211,9 @@ mod tests {
             ("zookeeper:3+1", EnsembleKind::ZooKeeper, 3, 1),
             ("zookeeper:1+8", EnsembleKind::ZooKeeper, 1, 8),
             ("null:1", EnsembleKind::Null, 1, 0),
+            ("etcd:3", EnsembleKind::Etcd, 3, 0),
+            ("consul:9", EnsembleKind::Consul, 9, 0),
+            ("consul", EnsembleKind::Consul, 1, 0),
         ] {
             let spec: EnsembleSpec = text.parse().unwrap();
             assert_eq!(spec, EnsembleSpec { kind, members, observers });
@@ -182,6 +232,9 @@ mod tests {
             ("embedded:3", "zookeeper:N"),
             ("embedded:1+1", "zookeeper:N"),
             ("null:x", "null has 1 to 1"),
+            ("etcd:10", "etcd has 1 to 9"),
+            ("consul:0", "consul has 1 to 9"),
+            ("etcd:3+1", "no observers"),
             ("", "no kind"),
         ] {
             let error = text.parse::<EnsembleSpec>().unwrap_err();

@@ -1,6 +1,7 @@
 //! Automation: real servers, tests, generated files. `cargo xtask help` tells what there is.
 
 mod bench;
+mod capture;
 mod generate;
 mod metrics;
 mod servers;
@@ -45,6 +46,11 @@ enum Task {
         #[arg(long)]
         out: PathBuf,
     },
+    /// Write what real members tell into the fixtures of the exporters' tests.
+    Capture {
+        /// Of which system; all of them when none is given.
+        systems: Vec<capture::System>,
+    },
     /// Build for release, run the benchmarks that compare, and print the README's table of them.
     Bench,
     /// Check format, lints and generated files, then run every test and every sample workload.
@@ -62,6 +68,7 @@ fn main() -> ExitCode {
         Task::Generate { check: true } => generate::check(),
         Task::Generate { .. } => generate::write(),
         Task::Mixin { knobs, out } => generate::write_mixin(&knobs, &out),
+        Task::Capture { systems } => capture::run(&systems),
         Task::Bench => bench::run(),
         Task::Test { no_servers } => return test::run(!no_servers),
     };

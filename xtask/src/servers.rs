@@ -11,9 +11,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use quorumeter_ensemble::launch::{self, zookeeper::Release};
+use quorumeter_ensemble::launch::{self, consul, etcd, zookeeper::Release};
 
 use crate::root;
+
+mod golang;
 
 /// Something that can be installed.
 #[derive(Debug)]
@@ -31,7 +33,7 @@ struct Server {
     check: fn(&Path, &Path) -> Result<(), String>,
 }
 
-static SERVERS: [Server; 4] = [
+static SERVERS: [Server; 7] = [
     Server {
         name: Release::ALL[0].name,
         product: "zookeeper",
@@ -64,7 +66,48 @@ static SERVERS: [Server; 4] = [
         build: unpack_jars,
         check: check_unpacked,
     },
+    Server {
+        name: "etcd",
+        product: "etcd",
+        version: etcd::VERSION,
+        needs: &GO,
+        build: |source, target| golang::build(&ETCD, source, target),
+        check: |_, target| golang::check(&ETCD, target),
+    },
+    Server {
+        name: "consul",
+        product: "consul",
+        version: consul::VERSION,
+        needs: &GO,
+        build: |source, target| golang::build(&CONSUL, source, target),
+        check: |_, target| golang::check(&CONSUL, target),
+    },
+    // Its Go modules are numbered 0.315.0 where its releases are 3.15.0.
+    Server {
+        name: "prometheus",
+        product: "prometheus",
+        version: "0.315.0",
+        needs: &GO,
+        build: |source, target| golang::build(&PROMETHEUS, source, target),
+        check: |_, target| golang::check(&PROMETHEUS, target),
+    },
 ];
+
+const ETCD: [golang::Program; 2] = [
+    golang::Program { built: "server", name: "etcd", version: "--version", tells: etcd::VERSION },
+    golang::Program { built: "etcdctl", name: "etcdctl", version: "version", tells: etcd::VERSION },
+];
+
+const CONSUL: [golang::Program; 1] =
+    [golang::Program { built: "consul", name: "consul", version: "version", tells: consul::VERSION }];
+
+/// Built from its module they do not know their own version.
+const PROMETHEUS: [golang::Program; 2] = [
+    golang::Program { built: "prometheus", name: "prometheus", version: "--version", tells: "version" },
+    golang::Program { built: "promtool", name: "promtool", version: "--version", tells: "version" },
+];
+
+const GO: [(&str, &str); 1] = [("go", "golang-go")];
 
 const MAVEN: [(&str, &str); 2] = [("java", "default-jre-headless"), ("mvn", "maven")];
 
@@ -375,15 +418,12 @@ mod tests {
     fn the_build_files_pin_the_versions_of_the_table() {
         for server in &SERVERS {
             let files = build_files(&server.source()).unwrap();
-            let pins = ["<version>VERSION</version>", "==VERSION ", " zookeeper-VERSION "];
+            let pins = ["<version>VERSION</version>", "==VERSION ", " zookeeper-VERSION ", " vVERSION // "];
             let is_pinned = pins.iter().any(|pin| files.contains(&pin.replace("VERSION", server.version)));
             assert!(is_pinned, "{}", server.name);
             let is_debian = server.needs.contains(&("apt-get", "apt"));
-            assert!(
-                files.contains("==> SHA256SUMS <==") || files.contains("--hash=sha256:") || is_debian,
-                "{}",
-                server.name
-            );
+            let sums = ["==> SHA256SUMS <==", "--hash=sha256:", "==> go.sum <=="];
+            assert!(is_debian || sums.iter().any(|sum| files.contains(sum)), "{}", server.name);
         }
     }
 
@@ -393,7 +433,10 @@ mod tests {
             choose(&names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>())
                 .map(|servers| servers.iter().map(|server| server.name).collect::<Vec<_>>())
         };
-        assert_eq!(names(&[]).unwrap(), ["zookeeper", "hdrhistogram", "kazoo", "zookeeper-3.8"]);
+        assert_eq!(
+            names(&[]).unwrap(),
+            ["zookeeper", "hdrhistogram", "kazoo", "zookeeper-3.8", "etcd", "consul", "prometheus"]
+        );
         assert_eq!(names(&["hdrhistogram"]).unwrap(), ["hdrhistogram"]);
         assert_eq!(names(&["zookeeper-3.8"]).unwrap(), ["zookeeper-3.8"]);
         assert!(names(&["zookeper"]).unwrap_err().contains("there are zookeeper, hdrhistogram, kazoo"));

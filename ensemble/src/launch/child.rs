@@ -38,7 +38,7 @@ pub use inside::{become_child, die_with_parent};
 const POLL: Duration = Duration::from_millis(5);
 
 /// Lines of a log that stand in an error.
-const TAIL_LINES: usize = 20;
+const TAIL_LINES: usize = 30;
 
 /// Bytes from the end of a log that are looked at.
 const TAIL_BYTES: u64 = 64 * 1024;
@@ -224,7 +224,8 @@ impl Children {
     /// Whether a child has told in its log that it could not bind a port. Not every one ends of that: ZooKeeper goes
     /// without its AdminServer, or cannot lead.
     pub(crate) fn found_a_port_taken(&self, child: ChildId) -> bool {
-        self.output(child).contains("Address already in use")
+        // Java writes the first letter large, Go writes it small.
+        self.output(child).contains("ddress already in use")
     }
 
     /// The error for a child that does not serve in time: its age and the end of its log, with a reason.

@@ -3,17 +3,26 @@
 //! | file | what is in it |
 //! |---|---|
 //! | [`child`] | child processes that never outlive their parent |
+//! | [`http`] | one question to a member over plain HTTP |
+//! | `kept` | ports that members must have again |
 //! | [`own`] | members that are this tool itself: embedded and null |
 //! | [`ports`] | loopback ports for servers that cannot choose one themselves |
 //! | [`process`] | what a process uses, from `/proc` |
+//! | `startup` | starting members until all of them serve |
+//! | [`etcd`], [`consul`] | where they are installed, their configuration, starting them |
 //! | [`zookeeper`] | Apache ZooKeeper: where it is installed, its configuration, starting it |
 //!
 //! Everything here blocks; in asynchronous code, call it from a thread that may.
 
 pub mod child;
+pub mod consul;
+pub mod etcd;
+pub mod http;
+mod kept;
 pub mod own;
 pub mod ports;
 pub mod process;
+mod startup;
 pub mod zookeeper;
 
 use std::collections::BTreeMap;
@@ -86,6 +95,10 @@ pub enum Kind {
     Embedded,
     /// Apache ZooKeeper.
     Zookeeper,
+    /// etcd.
+    Etcd,
+    /// Consul.
+    Consul,
     /// The server that answers at once and stores nothing.
     Null,
 }
@@ -112,16 +125,18 @@ pub enum LaunchError {
     NoServersDir,
     /// A real server is not installed.
     #[error(
-        "{server} is not installed: there are no jars in {}; install it with `cargo xtask servers {name}` (needs \
-         `apt-get install {packages}`), or set QUORUMETER_SERVERS to the folder that holds it", dir.display()
+        "{server} is not installed: there is no {missing} in {}; install it with `cargo xtask servers {name}` (needs \
+         {needs}), or set QUORUMETER_SERVERS to the folder that holds it", dir.display()
     )]
     NotInstalled {
         /// Name and version of the server.
         server: String,
         /// Its name for `cargo xtask servers`.
         name: &'static str,
-        /// Debian packages that the installation needs.
-        packages: &'static str,
+        /// What is not there.
+        missing: String,
+        /// What the installation needs.
+        needs: &'static str,
         /// Where it was looked for.
         dir: PathBuf,
     },
@@ -151,6 +166,28 @@ pub enum LaunchError {
     /// Another process uses the data folder.
     #[error("{} is in use by another ensemble; stop that one, or give another data folder", dir.display())]
     DataDirInUse {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// The data folder holds an ensemble of another size, which its members have written down.
+    #[error(
+        "{} holds the data of {before} members, and {members} were asked for; ask for {before}, or give another data folder",
+        dir.display()
+    )]
+    OtherMembers {
+        /// The folder.
+        dir: PathBuf,
+        /// How many members it is of.
+        before: usize,
+        /// How many were asked for.
+        members: usize,
+    },
+    /// The data folder holds data of an ensemble that did not come to serve, or of none that was started by this.
+    #[error(
+        "{} holds data of an ensemble that was never seen to serve; give another data folder, or remove what is in it",
+        dir.display()
+    )]
+    NotServed {
         /// The folder.
         dir: PathBuf,
     },
@@ -341,6 +378,8 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Kind::Embedded => "embedded",
             Kind::Zookeeper => "zookeeper",
+            Kind::Etcd => "etcd",
+            Kind::Consul => "consul",
             Kind::Null => "null",
         })
     }
@@ -383,6 +422,26 @@ fn java_from(env: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf, LaunchEr
         .map(|folder| folder.join("java"))
         .find(|java| java.is_file())
         .ok_or(LaunchError::NoJava)
+}
+
+/// The program of this name of an installed server, which is built from Go's modules.
+fn installed_program(kind: Kind, version: &str, program: &str) -> Result<PathBuf, LaunchError> {
+    let dir = servers_dir()?.join(format!("{kind}-{version}")).join("bin");
+    let path = dir.join(program);
+    if path.is_file() {
+        return Ok(path);
+    }
+    let (server, name) = match kind {
+        Kind::Consul => ("Consul", "consul"),
+        _ => ("etcd", "etcd"),
+    };
+    Err(LaunchError::NotInstalled {
+        server: format!("{server} {version}"),
+        name,
+        missing: format!("`{program}`"),
+        needs: "Go 1.21 or later",
+        dir,
+    })
 }
 
 /// Members run in folders of their own, where a relative path would mean something else.
@@ -471,7 +530,8 @@ mod tests {
         let message = LaunchError::NotInstalled {
             server: "Apache ZooKeeper 3.9.4".to_owned(),
             name: "zookeeper",
-            packages: "default-jre-headless maven",
+            missing: "jar of it".to_owned(),
+            needs: "`apt-get install default-jre-headless maven`",
             dir: "/cache/zookeeper-3.9.4/lib".into(),
         }
         .to_string();

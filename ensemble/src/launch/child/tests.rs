@@ -178,11 +178,11 @@ fn a_death_is_told_with_its_status_and_the_end_of_its_own_log() {
     std::fs::write(dir.path().join("log"), "of an earlier start\n").unwrap();
     let children = Children::new(Wrapper::None).unwrap();
     let child =
-        start(&children, dir.path(), "i=0; while [ $i -lt 30 ]; do i=$((i+1)); echo line $i; done; exit 7");
+        start(&children, dir.path(), "i=0; while [ $i -lt 50 ]; do i=$((i+1)); echo line $i; done; exit 7");
     let error = wait_for_death(&children, child);
     let LaunchError::Died { status, tail, .. } = &error else { panic!("{error}") };
     assert_eq!(status.code(), Some(7));
-    assert_eq!((tail.lines().count(), tail.lines().next()), (TAIL_LINES, Some("line 11")));
+    assert_eq!((tail.lines().count(), tail.lines().next()), (TAIL_LINES, Some("line 21")));
     assert!(error.to_string().starts_with("test member died (exit status: 7)"), "{error}");
 
     let child = start(&children, dir.path(), "exit 1");

@@ -7,14 +7,12 @@ use std::ffi::OsString;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use super::child::{ChildId, ChildSpec, Children, Wrapper};
+use super::child::{ChildSpec, Children, Wrapper};
 use super::ports::free_port;
-use super::{
-    ATTEMPTS, DataDirLock, Kind, LaunchError, Launched, Member, PORT_TAKEN, READY_TIMEOUT, java, servers_dir,
-};
+use super::startup::{make_dir, until_all_serve, write_file};
+use super::{DataDirLock, Kind, LaunchError, Launched, Member, READY_TIMEOUT, java, servers_dir};
 use crate::ask::{self, Asker};
 use settings::{MemberPorts, Settings};
 
@@ -25,15 +23,19 @@ pub struct Release {
     pub version: &'static str,
     /// Its name for `cargo xtask servers`.
     pub name: &'static str,
-    /// Debian packages that its installation needs.
-    packages: &'static str,
+    /// What its installation needs.
+    needs: &'static str,
 }
 
 impl Release {
     /// Every one; the first is the one that is started unless told.
     pub const ALL: [Release; 2] = [
-        Release { version: "3.9.4", name: "zookeeper", packages: "default-jre-headless maven" },
-        Release { version: "3.8.0", name: "zookeeper-3.8", packages: "default-jre-headless" },
+        Release {
+            version: "3.9.4",
+            name: "zookeeper",
+            needs: "`apt-get install default-jre-headless maven`",
+        },
+        Release { version: "3.8.0", name: "zookeeper-3.8", needs: "`apt-get install default-jre-headless`" },
     ];
 
     /// The release of this version, which may leave the patch out: `3.8`.
@@ -47,9 +49,6 @@ impl Release {
 
 /// The largest ensemble that can be started: each member is a Java process of this machine.
 pub const MEMBERS_MAX: u32 = 9;
-
-/// Between two looks at the members that do not serve yet.
-const POLL: Duration = Duration::from_millis(20);
 
 /// Longest wait for one answer of a member.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -113,7 +112,8 @@ impl Installation {
             return Err(LaunchError::NotInstalled {
                 server: format!("Apache ZooKeeper {}", release.version),
                 name: release.name,
-                packages: release.packages,
+                missing: "jar of it".to_owned(),
+                needs: release.needs,
                 dir: lib,
             });
         }
@@ -146,18 +146,13 @@ pub fn start(options: &Options) -> Result<Launched, LaunchError> {
     let children = Children::new(options.wrapper.clone())?;
     let deadline = Instant::now() + options.ready_timeout;
 
-    let mut attempt = 1;
-    let members = loop {
-        let members = start_members(options, &data_dir, &settings, &installation, &children)?;
-        match wait_until_all_serve(&members, &children, deadline) {
-            Ok(()) => break members,
-            Err(_) if attempt < ATTEMPTS && who_found_a_port_taken(&members, &children).is_some() => {
-                children.stop_all(Duration::ZERO);
-                attempt += 1;
-            }
-            Err(error) => return Err(error),
-        }
-    };
+    let asker = Asker::new().map_err(LaunchError::Asking)?;
+    let members = until_all_serve(
+        &children,
+        deadline,
+        || start_members(options, &data_dir, &settings, &installation, &children),
+        |member| asker.check_serving(&ask::at(member.address), ANSWER_TIMEOUT).map(drop),
+    )?;
     Ok(Launched::new(Kind::Zookeeper, members, settings.in_force(), settings.fsync(), children, lock))
 }
 
@@ -214,53 +209,15 @@ fn choose_ports() -> io::Result<MemberPorts> {
 
 fn write_folder(dir: &Path, id: u32, zoo_cfg: &str) -> Result<(), LaunchError> {
     let data = dir.join("data");
-    std::fs::create_dir_all(&data).map_err(|source| LaunchError::File {
-        action: "make",
-        path: data.clone(),
-        source,
-    })?;
+    make_dir(&data)?;
     for (path, text) in [
         (dir.join("zoo.cfg"), zoo_cfg),
         (dir.join("logback.xml"), LOGBACK_XML),
         (data.join("myid"), &format!("{id}\n")),
     ] {
-        std::fs::write(&path, text).map_err(|source| LaunchError::File { action: "write", path, source })?;
+        write_file(&path, text)?;
     }
     Ok(())
-}
-
-fn wait_until_all_serve(
-    members: &[Member],
-    children: &Children,
-    deadline: Instant,
-) -> Result<(), LaunchError> {
-    let asker = Asker::new().map_err(LaunchError::Asking)?;
-    let mut waiting: Vec<&Member> = members.iter().collect();
-    loop {
-        // All of them, as one that served may be the one that dies.
-        members.iter().try_for_each(|member| children.check(member.child))?;
-        let mut missing = None;
-        waiting.retain(|member| match asker.check_serving(&ask::at(member.address), ANSWER_TIMEOUT) {
-            Ok(_) => false,
-            Err(reason) => {
-                missing = Some((member.child, reason));
-                true
-            }
-        });
-        if let Some(child) = who_found_a_port_taken(members, children) {
-            return Err(children.not_ready(child, PORT_TAKEN.to_owned()));
-        }
-        let Some((child, reason)) = missing else { return Ok(()) };
-        if Instant::now() >= deadline {
-            return Err(children.not_ready(child, reason));
-        }
-        thread::sleep(POLL);
-    }
-}
-
-/// The member that could not bind one of its ports.
-fn who_found_a_port_taken(members: &[Member], children: &Children) -> Option<ChildId> {
-    members.iter().map(|member| member.child).find(|child| children.found_a_port_taken(*child))
 }
 
 #[cfg(test)]
@@ -308,48 +265,5 @@ mod tests {
                 "./zoo.cfg"
             ]
         );
-    }
-
-    #[test]
-    fn a_port_that_is_taken_is_seen_in_the_log() {
-        let dir = tempfile::tempdir().unwrap();
-        let children = Children::new(Wrapper::None).unwrap();
-        let member = |name: &str, script: &str| {
-            let log = dir.path().join(name);
-            let child = children
-                .start(ChildSpec {
-                    name: name.to_owned(),
-                    program: "sh".into(),
-                    args: vec!["-c".into(), script.into()],
-                    dir: dir.path().to_owned(),
-                    log: log.clone(),
-                    announcement: None,
-                })
-                .unwrap();
-            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-            let pid = children.pid(child);
-            Member { id: 1, address, pid, child, dir: dir.path().to_owned(), log, admin: None, secure: None }
-        };
-        let deadline = || Instant::now() + Duration::from_secs(30);
-        for (name, script, dies, taken) in [
-            ("a", "echo 'java.net.BindException: Address already in use'; exit 1", true, true),
-            ("b", "echo 'no space left on device'; exit 1", true, false),
-            ("c", "echo 'Failed to bind: Address already in use'; exec sleep 60", false, true),
-        ] {
-            let members = [member(name, script)];
-            let error = loop {
-                // A member may have said it, and not yet have died.
-                match wait_until_all_serve(&members, &children, deadline()).unwrap_err() {
-                    LaunchError::NotReady { .. } if dies => {}
-                    error => break error,
-                }
-            };
-            assert_eq!(matches!(error, LaunchError::Died { .. }), dies, "{name}: {error}");
-            assert_eq!(who_found_a_port_taken(&members, &children).is_some(), taken, "{name}");
-        }
-        let members = [member("d", "echo starting; exec sleep 60")];
-        let error = wait_until_all_serve(&members, &children, Instant::now()).unwrap_err();
-        assert!(matches!(error, LaunchError::NotReady { .. }), "{error}");
-        assert!(error.to_string().contains("Connection refused"), "{error}");
     }
 }
