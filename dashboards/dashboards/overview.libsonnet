@@ -135,7 +135,7 @@ function(config, kit)
               panel.query('sum(increase(quorum_commits_failed_total{%s}[%s]))' % [members, window], 'failed commits'),
               panel.query('sum(increase(quorum_proposals_failed_total{%s}[%s]))' % [members, window], 'failed proposals'),
               panel.query('sum(increase(quorum_snapshots_failed_total{%s}[%s]))' % [members, window], 'failed snapshots'),
-              panel.query('sum(quorum_alarms{%s})' % members, 'alarms'),
+              panel.query('max(quorum_alarms{%s})' % members, 'alarms'),
             ]
           ),
           panel.lines(
