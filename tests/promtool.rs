@@ -21,8 +21,10 @@ fn promtool(test: &str) -> Option<PathBuf> {
 
 /// What promtool says of some files; an error when it is not content.
 fn ask(promtool: &Path, arguments: &[&str], files: &[PathBuf]) -> Result<String, String> {
-    let output = Command::new(promtool).args(arguments).args(files).output().map_err(|error| error.to_string())?;
-    let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
+    let output =
+        Command::new(promtool).args(arguments).args(files).output().map_err(|error| error.to_string())?;
+    let said =
+        [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
     if output.status.success() { Ok(said) } else { Err(said) }
 }
 
@@ -42,7 +44,8 @@ fn promtool_finds_alerts_and_rules_right() {
 fn promtool_finds_them_right_with_other_knobs() {
     let Some(promtool) = promtool("promtool_finds_them_right_with_other_knobs") else { return };
     let folder = tempfile::tempdir().unwrap();
-    let knobs = ["clusterLabel=exported_cluster", "memberLabel=server", "scrapeIntervalSeconds=1", "alertForAll=1s"];
+    let knobs =
+        ["clusterLabel=exported_cluster", "memberLabel=server", "scrapeIntervalSeconds=1", "alertForAll=1s"];
     let mut files = Vec::new();
     for (name, text) in mixin::render(&knobs).unwrap() {
         if ["alerts.yaml", "rules.yaml"].map(Path::new).contains(&name.as_path()) {

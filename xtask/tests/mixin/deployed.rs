@@ -12,13 +12,13 @@ use crate::dashboard::{list, text};
 const PORT: u64 = 9142;
 
 fn read(path: &str) -> Value {
-    let text = fs::read_to_string(root().join("dashboards").join(path)).unwrap();
+    let text = fs::read_to_string(root().join("dashboards").join(path)).expect("the file is there");
     mixin::parse_yaml(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// The documents of a file of several.
 fn documents(path: &str) -> Vec<Value> {
-    read(path).as_array().unwrap().clone()
+    read(path).as_array().expect("the file has several documents").clone()
 }
 
 #[test]
@@ -45,7 +45,10 @@ fn what_compose_mounts_and_builds_is_there() {
     let build = &compose["services"]["exporter"]["build"];
     let context = folder.join(text(build, "/context"));
     let container = fs::read_to_string(context.join(text(build, "/dockerfile"))).unwrap();
-    assert!(container.contains(&format!("\"0.0.0.0:{PORT}\"")), "it is reached from outside of its container");
+    assert!(
+        container.contains(&format!("\"0.0.0.0:{PORT}\"")),
+        "it is reached from outside of its container"
+    );
     assert!(container.contains("/etc/quorumeter/export.toml"));
     assert!(mounts.contains(&("exporter", "/etc/quorumeter/export.toml".to_owned())));
 

@@ -46,11 +46,11 @@ const DASHBOARDS: [&str; 6] =
 
 /// A rendered file, parsed.
 fn rendered(name: &str, knobs: &[&str]) -> Value {
-    let files: BTreeMap<_, _> = mixin::render(knobs).unwrap().into_iter().collect();
+    let files: BTreeMap<_, _> = mixin::render(knobs).expect("the mixin renders").into_iter().collect();
     let contents = &files[Path::new(name)];
     match name.ends_with(".json") {
-        true => serde_json::from_str(contents).unwrap(),
-        false => mixin::parse_yaml(contents).unwrap(),
+        true => serde_json::from_str(contents).expect("it is JSON"),
+        false => mixin::parse_yaml(contents).expect("it is YAML"),
     }
 }
 
