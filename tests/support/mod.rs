@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 
 pub(crate) mod pair;
+pub(crate) mod prometheus;
 
 use std::fs::OpenOptions;
 use std::io::{Read as _, Write as _};
