@@ -15,6 +15,7 @@ use quorumeter_record::Verdict;
 use quorumeter_results::Analysis;
 use quorumeter_results::report::Format;
 
+use crate::audience::AudienceArgs;
 use crate::ci::CiArgs;
 use crate::ensemble::that_takes_load;
 use crate::progress::Progress;
@@ -103,6 +104,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "EXPR")]
     require: Vec<String>,
     #[command(flatten)]
+    audience: AudienceArgs,
+    #[command(flatten)]
     format: FormatArgs,
     #[command(flatten)]
     ci: CiArgs,
@@ -148,6 +151,7 @@ fn try_run(args: &Args) -> Result<u8, u8> {
             settings: args.server.iter().cloned().collect(),
         },
     };
+    let audience = args.audience.audience()?;
     let faults = faults(args);
     let several = faults.len() > 1;
     let mut analyses = Vec::new();
@@ -166,6 +170,7 @@ fn try_run(args: &Args) -> Result<u8, u8> {
             requirements: args.require.clone(),
             command_line: command_line(),
             quorumeter: own_program()?,
+            audience: audience.clone(),
         };
         // What could not be measured keeps no other fault of a profile from it.
         let (analysis, code) = one(options, args);

@@ -1,12 +1,14 @@
 //! The command line of Quorumeter: one file per command. Arguments in, presentation out; the work is done in the
 //! rooms below.
 
+mod audience;
 mod calibrate;
 mod ci;
 mod clean;
 mod compare;
 mod diagnose;
 mod ensemble;
+mod export;
 mod failover;
 mod member;
 mod progress;
@@ -40,6 +42,8 @@ enum Command {
     Report(report::Args),
     /// Put records side by side, or judge them against a baseline.
     Compare(compare::Args),
+    /// Tell of ensembles over HTTP, for Prometheus.
+    Export(Box<export::Args>),
     /// Start ensembles to measure.
     Ensemble(ensemble::Args),
     /// Measure what this machine's generator can do, against a server that does nothing.
@@ -78,6 +82,7 @@ fn main() -> ExitCode {
         Command::Failover(args) => failover::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Ensemble(args) => ensemble::run(args),
         Command::Calibrate(args) => calibrate::run(args),
         Command::Clean(args) => clean::run(&args),

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use quorumeter_experiments::run::POLL_PERIOD;
 use quorumeter_experiments::{EnsembleKind, EnsembleSpec, RunOptions, TargetSpec, run as measure};
+use quorumeter_exporters::poller::{PERIOD_MAX, PERIOD_MIN};
 use quorumeter_loadgen::plan::units::{Dur, Rate};
 use quorumeter_loadgen::plan::{Override, Workload};
 use quorumeter_results::report::Format;
 
+use crate::audience::AudienceArgs;
 use crate::ci::CiArgs;
 use crate::diagnose;
 use crate::ensemble::that_takes_load;
@@ -54,10 +57,32 @@ pub(crate) struct Args {
     /// What must hold, as in 'app.read.response.p99 < 10ms'; repeatable.
     #[arg(long, value_name = "EXPR")]
     require: Vec<String>,
+    /// Time between two polls of a member, from 20ms to 1s (1s when left out), or off. Polls cost members CPU time; without
+    /// them the record does not tell what members did.
+    #[arg(long, value_name = "DURATION|off", value_parser = poll_period)]
+    poll: Option<PollPeriod>,
+    #[command(flatten)]
+    audience: AudienceArgs,
     #[command(flatten)]
     format: FormatArgs,
     #[command(flatten)]
     ci: CiArgs,
+}
+
+/// Time between two polls; `None` without polls.
+#[derive(Debug, Clone, Copy)]
+struct PollPeriod(Option<Duration>);
+
+fn poll_period(text: &str) -> Result<PollPeriod, String> {
+    if text == "off" {
+        return Ok(PollPeriod(None));
+    }
+    let period = Duration::from_nanos(text.parse::<Dur>().map_err(|error| error.to_string())?.0);
+    if (PERIOD_MIN..=PERIOD_MAX).contains(&period) {
+        Ok(PollPeriod(Some(period)))
+    } else {
+        Err("write a duration from 20ms to 1s, or off".into())
+    }
 }
 
 pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
@@ -107,6 +132,7 @@ fn try_run(args: Args) -> Result<u8, u8> {
             settings: args.server.into_iter().collect::<BTreeMap<_, _>>(),
         },
     };
+    let audience = args.audience.audience()?;
     let options = RunOptions {
         workload,
         target,
@@ -114,6 +140,8 @@ fn try_run(args: Args) -> Result<u8, u8> {
         requirements: args.require,
         command_line: command_line(),
         quorumeter: own_program()?,
+        audience,
+        poll_period: args.poll.map_or(Some(POLL_PERIOD), |PollPeriod(period)| period),
     };
     let mut progress = Progress::new();
     let finished = measure(options, &mut progress);

@@ -99,8 +99,8 @@ fn an_op_allocates_nothing() {
         clock,
         Arc::new(Mutex::new(record)),
         Box::new(move |told| {
-            let Told::Interval(lines) = told else { return };
-            for line in lines {
+            let Told::Interval(interval) = told else { return };
+            for line in interval.lines {
                 if let quorumeter_record::IntervalLine::Generator(generator) = line {
                     *counted.lock().unwrap() += generator.departed;
                 }

@@ -39,7 +39,7 @@ pub fn engine_run(server: SocketAddr, workload: &str) -> io::Result<Vec<Generato
         Arc::new(Mutex::new(record)),
         Box::new(move |told| {
             let Told::Interval(interval) = told else { return };
-            let generator = interval.iter().filter_map(|line| match line {
+            let generator = interval.lines.iter().filter_map(|line| match line {
                 IntervalLine::Generator(g) => Some(g.clone()),
                 _ => None,
             });

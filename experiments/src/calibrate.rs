@@ -25,9 +25,10 @@ use self::search::{Attempt, Step};
 use crate::calibration;
 use crate::ensembles::{EnsembleKind, EnsembleSpec};
 use crate::environment;
+use crate::live::Audience;
 use crate::observe::{Nobody, Observer};
 use crate::precheck;
-use crate::run::{RunError, RunOptions, TargetSpec, run};
+use crate::run::{POLL_PERIOD, RunError, RunOptions, TargetSpec, run};
 use crate::signals::Signals;
 
 /// Depths whose cost is measured.
@@ -261,6 +262,8 @@ impl Steps<'_> {
             requirements: Vec::new(),
             command_line: self.options.command_line.clone(),
             quorumeter: self.options.quorumeter.clone(),
+            audience: Audience::default(),
+            poll_period: Some(POLL_PERIOD),
         };
         let analysis = run(options, &mut Nobody).map_err(|failure| failure.error)?.analysis;
         let stopped = analysis.stops.iter().any(|stop| stop.reason == StopReason::Signal);

@@ -7,6 +7,7 @@
 //! | [`calibrate`] | what this machine's generator can do: many short runs |
 //! | [`calibration`] | keeping that, and finding it again |
 //! | [`ensembles`] | starting the ensemble that a run asks for |
+//! | [`live`] | a run for the world outside, while it goes |
 //! | [`observe`] | what a run tells while it goes |
 //! | [`environment`] | the machine of the load generator |
 //! | [`signals`] | Ctrl-C and its kin |
@@ -18,6 +19,7 @@ pub mod calibration;
 pub mod ensembles;
 pub mod environment;
 pub mod failover;
+pub mod live;
 mod members;
 pub mod observe;
 mod precheck;
@@ -28,6 +30,7 @@ pub mod signals;
 pub use calibrate::{CalibrateError, CalibrateOptions, calibrate};
 pub use ensembles::{EnsembleKind, EnsembleSpec};
 pub use failover::{FailoverOptions, failover};
+pub use live::{Audience, AudienceError};
 pub use observe::{Numbers, Observer};
 pub use run::{Failure, Finished, RunError, RunOptions, TargetSpec, run};
 pub use signals::Signals;

@@ -12,7 +12,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use quorumeter_exporters::bench::BenchInfo;
+use quorumeter_exporters::otlp::{self, TraceOf};
 use quorumeter_loadgen::plan::Workload;
 use quorumeter_record::{Manifest, PhasePlan, RecordReader, RecordWriter};
 use quorumeter_results::{Analysis, Gate, GateError, analyse};
@@ -27,6 +30,7 @@ use crate::calibration;
 use crate::ensembles::{self, EnsembleSpec};
 use crate::environment;
 use crate::failover::Faults;
+use crate::live::{self, Audience};
 use crate::observe::Observer;
 use crate::precheck;
 use crate::secrets;
@@ -64,7 +68,16 @@ pub struct RunOptions {
     pub command_line: Vec<String>,
     /// This program, which members are started through.
     pub quorumeter: PathBuf,
+    /// Who is told of it while it goes.
+    pub audience: Audience,
+    /// Time between two polls of a member, from [`PERIOD_MIN`](quorumeter_exporters::poller::PERIOD_MIN) to
+    /// [`PERIOD_MAX`](quorumeter_exporters::poller::PERIOD_MAX); `None` without polls, when the record has no samples of
+    /// members.
+    pub poll_period: Option<Duration>,
 }
+
+/// Time between two polls of a member, unless the user says.
+pub const POLL_PERIOD: Duration = Duration::from_secs(1);
 
 /// A run that was done.
 #[derive(Debug)]
@@ -113,6 +126,7 @@ pub(crate) fn measure(
     let plan = faults.as_ref().map(|faults| &faults.plan);
     gates.iter().chain(&aborts).try_for_each(|gate| gate.check_exists(&streams, plan))?;
     aborts.iter().try_for_each(Gate::check_interval)?;
+    let listener = options.audience.listener()?;
 
     raise_open_files_limit();
     let clock = Clock::start();
@@ -148,6 +162,13 @@ pub(crate) fn measure(
     };
     let record = Arc::new(Mutex::new(RecordWriter::create(&dir, &manifest)?));
     observer.notice(&format!("record: {}", dir.display()));
+    if let Some(address) = listener.as_ref().and_then(|listener| listener.local_addr().ok()) {
+        observer.notice(&format!("metrics: http://{address}/metrics"));
+    }
+    let about = about(&options, &manifest);
+    let resource = otlp::resource(&manifest.tool.version, &manifest.run_id);
+    let start_unix_ns = manifest.wall_start.unix_ns;
+    let (live, tellers) = live::start(&options.audience, listener, about.clone(), resource, start_unix_ns)?;
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let result = runtime.block_on(async {
         let mut control = Control {
@@ -157,6 +178,8 @@ pub(crate) fn measure(
             dir: dir.clone(),
             settings: settings.clone(),
             faults,
+            poll_period: options.poll_period,
+            live: live.clone(),
             clock,
             record: Arc::clone(&record),
             manifest,
@@ -172,10 +195,45 @@ pub(crate) fn measure(
     runtime.shutdown_background();
     ensembles::remove_secrets(&dir.join(ENSEMBLE_DIR), &settings);
     let finished = conclude(dir, &record);
+    // Whoever wants everything to stop at once does not wait for anybody.
+    if !matches!(result, Err(RunError::Killed)) {
+        let trace = || trace(about, start_unix_ns, finished.as_ref().ok()?);
+        tellers.finish(&live, trace).iter().for_each(|notice| observer.notice(notice));
+    }
     match result {
         Ok(()) => Ok(finished?),
         Err(error) => Err(Failure { error, finished: finished.ok().map(Box::new) }),
     }
+}
+
+/// What is told of a run as a whole.
+fn about(options: &RunOptions, manifest: &Manifest) -> BenchInfo {
+    BenchInfo {
+        run_id: manifest.run_id.clone(),
+        workload: options.workload.file.name.clone(),
+        target: match &options.target {
+            TargetSpec::Url(url) => url.to_string(),
+            TargetSpec::Ensemble { spec, .. } => spec.to_string(),
+        },
+        fault: manifest.failover.as_ref().map(|plan| plan.fault.clone()),
+    }
+}
+
+/// A run as a trace, from its record; `None` when that cannot be read.
+fn trace(about: BenchInfo, start_unix_ns: u64, finished: &Finished) -> Option<TraceOf> {
+    let events = RecordReader::open(&finished.dir).ok()?.events().ok()?;
+    let verdict = serde_json::to_value(finished.analysis.summary.verdict).ok()?;
+    Some(TraceOf {
+        name: if about.fault.is_some() { "failover" } else { "run" },
+        attributes: vec![
+            ("quorumeter.run_id", about.run_id),
+            ("quorumeter.workload", about.workload),
+            ("quorumeter.target", about.target),
+            ("quorumeter.verdict", verdict.as_str()?.to_owned()),
+        ],
+        start_unix_ns,
+        events: events.map_while(Result::ok).collect(),
+    })
 }
 
 /// Judges the record, and completes it with the summary.

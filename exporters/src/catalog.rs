@@ -121,29 +121,29 @@ catalog! {
         { zookeeper: "`srvr` version, `zabstate` myid", keeper: "`srvr` version", etcd: "`etcd_server_version`, `etcd_server_id`", consul: "`/v1/agent/self`" }
         "Join it to other series by `cluster` and `member`; it is on none of them.";
     ROLE: "quorum_member_role" StateSet "" ["role"] Member "The member's role: leader, follower, observer, candidate, standalone, read-only or unknown."
-        { zookeeper: "`server_state`, `peer_state`, AdminServer `zabstate`", keeper: "`server_state`", etcd: "`etcd_server_is_leader`, `etcd_server_is_learner`, `etcd_server_has_leader`", consul: "`/v1/agent/self` raft state" }
+        { zookeeper: "`srvr` Mode, `server_state`, AdminServer `zabstate`", keeper: "`srvr` Mode, `server_state`, `KeeperIsLeader` and the like", etcd: "`Status` `leader`, or `etcd_server_is_leader`, `etcd_server_is_learner`, `etcd_server_has_leader`", consul: "`/v1/agent/self` raft state" }
         "A member that does not say is `unknown`; none is ever guessed to be a leader.";
     VOTER: "quorum_member_voter" Gauge "" [] Member "Whether the member votes, by the voter map."
         { zookeeper: "AdminServer `voting_view` or `zabstate`; else its role", keeper: "its role", etcd: "`MemberList`", consul: "`/v1/operator/raft/configuration`" } "";
     UPTIME: "quorum_member_uptime_seconds" Gauge "seconds" [] Member "Time since the member started."
-        { zookeeper: "`uptime`", etcd: "`process_start_time_seconds`" } "";
+        { zookeeper: "`uptime`", etcd: "`process_start_time_seconds`", consul: "`process_start_time_seconds`" } "Of etcd and Consul it is the difference of two clocks, the exporter's and the member's.";
     // What it knows of the quorum.
     HAS_LEADER: "quorum_has_leader" Gauge "" [] Member "Whether the member knows a leader."
         { zookeeper: "its role, AdminServer `leader`", keeper: "its role", etcd: "`etcd_server_has_leader`", consul: "`/v1/status/leader`" } "";
     VOTERS: "quorum_voters" Gauge "members" [] Member "Voters of the ensemble, as the member tells it."
-        { zookeeper: "`quorum_size`, AdminServer `voting_view`", keeper: "`followers` + 1 (leader)", etcd: "`MemberList` without learners", consul: "`/v1/operator/raft/configuration`" } "";
+        { zookeeper: "`quorum_size`, AdminServer `voting_view`", keeper: "`followers` + 1 (leader)", etcd: "`MemberList` without learners", consul: "`/v1/operator/raft/configuration`" } "Keeper counts its observers among the followers.";
     SYNCED_FOLLOWERS: "quorum_synced_followers" Gauge "members" [] Member "Voting followers that the leader knows to be in sync; told by leaders only."
-        { zookeeper: "`synced_followers`", keeper: "`synced_followers`", consul: "`/v1/operator/autopilot/health`" } "Keeper's followers tell 0, which is left out.";
+        { zookeeper: "`synced_followers`", keeper: "`synced_followers`, `KeeperSyncedFollowers`", consul: "`/v1/operator/autopilot/health`" } "Keeper's followers tell 0, which is left out.";
     LEARNERS: "quorum_learners" Gauge "members" [] Member "Members that are connected to the leader, observers included; told by leaders only."
-        { zookeeper: "`learners` (3.6 and later), `followers` (before)", keeper: "`followers`" } "";
+        { zookeeper: "`learners` (3.6 and later), `followers` (before)", keeper: "`followers`, `KeeperFollowers`" } "";
     TERM: "quorum_term" Gauge "" [] Member "Term that the member is in (ZooKeeper: epoch)."
-        { zookeeper: "AdminServer `zab_epoch`, or the upper half of the zxid", keeper: "`lgif` `last_log_term`", etcd: "`Status` `raftTerm`", consul: "`/v1/agent/self` raft `term`" }
+        { zookeeper: "AdminServer `zab_epoch`, or the upper half of the zxid", keeper: "`lgif` `last_log_term`, `KeeperLastLogTerm`", etcd: "`Status` `raftTerm`", consul: "`/v1/agent/self` raft `term`" }
         "By the zxid alone a ZooKeeper follower's follows with the first write after the election.";
     COMMIT_INDEX: "quorum_commit_index" Gauge "entries" [] Member "Last entry that the member knows to be committed."
-        { keeper: "`lgif` `last_committed_log_idx`", etcd: "`etcd_server_proposals_committed_total`", consul: "raft `commit_index`" }
+        { keeper: "`lgif` `last_committed_log_idx`, `KeeperLastCommittedLogIdx`", etcd: "`etcd_server_proposals_committed_total`", consul: "raft `commit_index`" }
         "";
     APPLIED_INDEX: "quorum_applied_index" Gauge "entries" [] Member "Last entry that the member has applied."
-        { zookeeper: "lower half of `srvr` Zxid or `zabstate` `last_zxid`", keeper: "`lgif` `last_committed_log_idx`", etcd: "`etcd_server_proposals_applied_total`", consul: "raft `applied_index`" }
+        { zookeeper: "lower half of `srvr` Zxid or `zabstate` `last_zxid`", keeper: "`lgif` `last_committed_log_idx`, `KeeperLastCommittedLogIdx`", etcd: "`etcd_server_proposals_applied_total`", consul: "raft `applied_index`" }
         "ZooKeeper's counts from 0 in each term: compare it between members of the same `quorum_term` only.";
     LAG: "quorum_lag_entries" Gauge "entries" [] Member "How many entries the member has yet to apply of what the leader has."
         { zookeeper: "leader's zxid − member's, in the same term", keeper: "`leader_committed_log_idx` − `last_committed_log_idx`", etcd: "greatest commit index − applied index", consul: "leader's `last_log_index` − applied index" }
@@ -161,65 +161,67 @@ catalog! {
         { zookeeper: "`leader_unavailable_time` (3.7 and later)", keeper: "`leader_unavailable_time`" } "A server's own account, without the time until the failure was noticed. `quorum_probe_duration_seconds` and `bench_outage_seconds` tell what clients felt.";
     // Writes, by stage.
     PROPOSALS: "quorum_proposals_total" Counter "proposals" [] Member "Proposals that the member made or took in."
-        { zookeeper: "`proposal_count` (leader)", keeper: "`KeeperCommits`", consul: "`consul_raft_apply`" } "";
+        { zookeeper: "`proposal_count` (leader)", keeper: "`KeeperCommits`", consul: "`consul_raft_apply`" } "Keeper counts those that it has committed.";
     COMMITS: "quorum_commits_total" Counter "commits" [] Member "Proposals that were committed, as the leader counts them."
         { zookeeper: "`commit_count` (leader)" } "Stays with a member that leads no more: sum the rates over members.";
     PROPOSALS_PENDING: "quorum_proposals_pending" Gauge "proposals" [] Member "Proposals that are not committed yet."
-        { zookeeper: "`proposal_count` − `commit_count` (leader)", etcd: "`etcd_server_proposals_pending`" } "";
+        { zookeeper: "`proposal_count` − `commit_count` (leader)", etcd: "`etcd_server_proposals_pending`" } "What a ZooKeeper leader that was deposed had not committed counts again when it leads again, until it is restarted.";
     PROPOSALS_FAILED: "quorum_proposals_failed_total" Counter "proposals" [] Member "Proposals that failed."
         { keeper: "`KeeperCommitsFailed`", etcd: "`etcd_server_proposals_failed_total`" } "";
     COMMIT_DURATION: "quorum_commit_duration_seconds" Histogram "seconds" [] Member "From a proposal to its quorum of acknowledgements, on the leader."
-        { zookeeper: "`quorum_ack_latency`", keeper: "`KeeperCommitWaitElapsedMicroseconds` over `KeeperCommits`", consul: "`consul_raft_commitTime`" } "ZooKeeper's are whole milliseconds.";
+        { zookeeper: "`quorum_ack_latency`", consul: "`consul_raft_commitTime`" } "ZooKeeper's are whole milliseconds.";
     FSYNC_DURATION: "quorum_log_fsync_duration_seconds" Histogram "seconds" [] Member "Forcing the transaction log to the device."
-        { zookeeper: "`fsynctime`", keeper: "`KeeperChangelogFileSyncMicroseconds`", etcd: "`etcd_disk_wal_fsync_duration_seconds`", consul: "`consul_raft_leader_dispatchLog`" }
-        "ZooKeeper truncates to whole milliseconds: 0 means less than 1 ms. etcd's lowest bucket is 1 ms. Consul's is of the write to the leader's log.";
+        { zookeeper: "`fsynctime`", keeper: "`FileSyncElapsedMicroseconds` over `FileSync`", etcd: "`etcd_disk_wal_fsync_duration_seconds`", consul: "`consul_raft_leader_dispatchLog`" }
+        "ZooKeeper truncates to whole milliseconds: 0 means less than 1 ms. etcd's lowest bucket is 1 ms. Consul's is of the write to the leader's log. Keeper's is of every file that its process syncs, snapshots too.";
     STAGE_DURATION: "quorum_write_stage_seconds" Histogram "seconds" ["stage"] Member "How long a write spends in a stage of its way: prepare, queue, log, quorum, commit or apply."
-        { zookeeper: "`prep_processor_queue_time_ms` (prepare), `sync_processor_queue_time_ms` (queue), `sync_processor_queue_flush_time_ms` (log), `quorum_ack_latency` (quorum), `write_commitproc_time_ms` (commit), `write_final_proc_time_ms` (apply)", keeper: "`KeeperPreprocessElapsedMicroseconds` (prepare), `KeeperCommitWaitElapsedMicroseconds` (quorum), `KeeperProcessElapsedMicroseconds` (apply)", etcd: "`etcd_disk_wal_fsync_duration_seconds` (log), `etcd_server_apply_duration_seconds` (apply), `etcd_disk_backend_commit_duration_seconds` (commit)", consul: "`consul_raft_leader_dispatchLog` (log), `consul_raft_commitTime` (quorum), `consul_kvs_apply` (apply)" }
+        { zookeeper: "`prep_processor_queue_time_ms` (prepare), `sync_processor_queue_time_ms` (queue), `sync_processor_queue_flush_time_ms` (log), `quorum_ack_latency` (quorum), `write_commitproc_time_ms` (commit), `write_final_proc_time_ms` (apply)", keeper: "`KeeperPreprocessElapsedMicroseconds` over `KeeperCommits` (prepare)", etcd: "`etcd_disk_wal_fsync_duration_seconds` (log), `etcd_server_apply_duration_seconds` (apply), `etcd_disk_backend_commit_duration_seconds` (commit)", consul: "`consul_raft_leader_dispatchLog` (log), `consul_raft_commitTime` (quorum), `consul_raft_fsm_apply` (apply)" }
         "Stages overlap (the quorum's acknowledgement contains the leader's own log): read them beside each other, not as a sum. ZooKeeper's are whole milliseconds.";
-    SNAPSHOT_DURATION: "quorum_snapshot_duration_seconds" Histogram "seconds" [] Member "Writing a snapshot."
+    SNAPSHOT_DURATION: "quorum_snapshot_duration_seconds" Histogram "seconds" [] Member "Writing a snapshot, or sending one to a member."
         { zookeeper: "`snapshottime`", etcd: "`etcd_disk_backend_snapshot_duration_seconds`" } "";
+    LAST_SNAPSHOT: "quorum_last_snapshot_timestamp_seconds" Gauge "seconds" [] Member "When the member last wrote a snapshot, Unix time."
+        { zookeeper: "AdminServer `last_snapshot`" } "";
     PEER_ACK: "quorum_peer_ack_seconds" Histogram "seconds" ["peer"] Member "Acknowledgements of a peer, or round trips to it."
-        { zookeeper: "`ack_latency{key}`", etcd: "`etcd_network_peer_round_trip_time_seconds{To}`", consul: "`consul_raft_leader_lastContact`" }
+        { zookeeper: "`ack_latency{key}`", etcd: "`etcd_network_peer_round_trip_time_seconds{To}`", consul: "`consul_raft_replication_appendEntries_rpc{peer_id}` (leader)" }
         "ZooKeeper samples one proposal in a thousand, and never those of the slowest follower, whose acknowledgements come after the commit: no measure of a slow follower. Use `quorum_lag_entries`.";
     // Requests.
     OUTSTANDING: "quorum_requests_outstanding" Gauge "requests" [] Member "Requests inside the member."
-        { zookeeper: "`outstanding_requests`", keeper: "`outstanding_requests`" } "";
+        { zookeeper: "`outstanding_requests`", keeper: "`outstanding_requests`, `KeeperOutstandingRequests`, `KeeperOutstandingRequets`" } "";
     REQUEST_DURATION: "quorum_server_request_duration_seconds" Histogram "seconds" ["op"] Member "Requests as the member that owns the client's connection times them."
         { zookeeper: "`readlatency` (read), `updatelatency` (write)", keeper: "`keeper_response_time_ms{operation_type}`", etcd: "`etcd_server_request_duration_seconds{type}`", consul: "`consul_api_http` (http)" }
-        "Without the network and the client. ZooKeeper's are whole milliseconds; Keeper's lowest bucket is 10 ms.";
+        "Without the network and the client. ZooKeeper's are whole milliseconds; Keeper's lowest bucket is 10 ms. Consul's contain blocking queries, which wait for a change.";
     PACKETS_RECEIVED: "quorum_packets_received_total" Counter "packets" [] Member "Packets from clients."
-        { zookeeper: "`packets_received`", keeper: "`packets_received`" } "`srst` and a restart set it to 0. Four-letter words and pings count too.";
+        { zookeeper: "`packets_received`", keeper: "`packets_received`, `KeeperPacketsReceived`" } "`srst` and a restart set it to 0. Four-letter words and pings count too.";
     PACKETS_SENT: "quorum_packets_sent_total" Counter "packets" [] Member "Packets to clients."
-        { zookeeper: "`packets_sent`", keeper: "`packets_sent`" } "`srst` and a restart set it to 0.";
+        { zookeeper: "`packets_sent`", keeper: "`packets_sent`, `KeeperPacketsSent`" } "`srst` and a restart set it to 0.";
     THROTTLED: "quorum_requests_throttled_total" Counter "requests" [] Member "Requests that had to wait because there were too many."
         { zookeeper: "`request_throttle_wait_count`", keeper: "`KeeperRequestRejectedDueToSoftMemoryLimitCount`, refused" } "";
     // Clients.
     CONNECTIONS: "quorum_client_connections" Gauge "connections" [] Member "Client connections."
-        { zookeeper: "`num_alive_connections`", keeper: "`num_alive_connections`" } "";
+        { zookeeper: "`num_alive_connections`", keeper: "`num_alive_connections`, `KeeperAliveConnections`" } "";
     CONNECTIONS_REJECTED: "quorum_connections_rejected_total" Counter "connections" [] Member "Client connections that were refused."
         { zookeeper: "`connection_rejected`" } "";
     SESSIONS: "quorum_sessions" Gauge "sessions" [] Member "Client sessions."
-        { zookeeper: "`global_sessions` + `local_sessions`", etcd: "leases granted − revoked − expired", consul: "`consul_session_ttl_active`" } "Every ZooKeeper member tells the sessions of the whole ensemble: do not sum over members.";
+        { zookeeper: "`global_sessions` + `local_sessions`", consul: "`consul_session_ttl_active` (leader)" } "Every ZooKeeper member tells the sessions of the whole ensemble: do not sum over members. Consul's are those with a TTL. etcd counts leases that were granted and revoked since the member started only, which does not tell how many there are.";
     SESSIONS_EXPIRED: "quorum_sessions_expired_total" Counter "sessions" [] Member "Sessions that expired."
         { zookeeper: "`stale_sessions_expired` (leader)", etcd: "`etcd_debugging_server_lease_expired_total`" } "";
     WATCHES: "quorum_watches" Gauge "watches" [] Member "Watches that clients have set."
-        { zookeeper: "`watch_count`", keeper: "`watch_count`", etcd: "`etcd_debugging_mvcc_watcher_total`", consul: "`consul_rpc_queries_blocking`" } "";
+        { zookeeper: "`watch_count`", keeper: "`watch_count`, `KeeperWatchCount`", etcd: "`etcd_debugging_mvcc_watcher_total`", consul: "`consul_rpc_queries_blocking`" } "Consul's are blocking queries that wait, its own among them.";
     // Data.
     KEYS: "quorum_keys" Gauge "keys" [] Member "Nodes or keys in the member's data."
-        { zookeeper: "`znode_count`", keeper: "`znode_count`", etcd: "`etcd_debugging_mvcc_keys_total`" } "";
+        { zookeeper: "`znode_count`", keeper: "`znode_count`, `KeeperZnodeCount`", etcd: "`etcd_debugging_mvcc_keys_total`" } "";
     EPHEMERALS: "quorum_ephemerals" Gauge "keys" [] Member "Ephemeral nodes."
-        { zookeeper: "`ephemerals_count`", keeper: "`ephemerals_count`" } "";
+        { zookeeper: "`ephemerals_count`", keeper: "`ephemerals_count`, `KeeperEphemeralsCount`" } "";
     DATA_BYTES: "quorum_data_bytes" Gauge "bytes" [] Member "Size of the data."
-        { zookeeper: "`approximate_data_size`", keeper: "`approximate_data_size`", etcd: "`etcd_mvcc_db_total_size_in_use_in_bytes`" } "";
+        { zookeeper: "`approximate_data_size`", keeper: "`approximate_data_size`, `KeeperApproximateDataSize`", etcd: "`etcd_mvcc_db_total_size_in_use_in_bytes`" } "";
     STORAGE_BYTES: "quorum_storage_bytes" Gauge "bytes" [] Member "Size of the database file."
         { etcd: "`etcd_mvcc_db_total_size_in_bytes`" } "";
     QUOTA_BYTES: "quorum_data_quota_bytes" Gauge "bytes" [] Member "Size of the database file at which writes are refused."
         { etcd: "`etcd_server_quota_backend_bytes`" } "";
     // The process.
     OPEN_FDS: "quorum_open_file_descriptors" Gauge "descriptors" [] Member "Open file descriptors."
-        { zookeeper: "`open_file_descriptor_count`", keeper: "`open_file_descriptor_count`", etcd: "`os_fd_used` or `process_open_fds`", consul: "`process_open_fds`" } "etcd's own is renewed every 10 minutes.";
+        { zookeeper: "`open_file_descriptor_count`", keeper: "`open_file_descriptor_count`, `KeeperOpenFileDescriptorCount`", etcd: "`process_open_fds` or `os_fd_used`", consul: "`process_open_fds`" } "etcd's `os_fd_used` is renewed every 10 minutes only.";
     MAX_FDS: "quorum_max_file_descriptors" Gauge "descriptors" [] Member "File descriptors that the member may open."
-        { zookeeper: "`max_file_descriptor_count`", keeper: "`max_file_descriptor_count`", etcd: "`os_fd_limit` or `process_max_fds`", consul: "`process_max_fds`" } "";
+        { zookeeper: "`max_file_descriptor_count`", keeper: "`max_file_descriptor_count`, `KeeperMaxFileDescriptorCount`", etcd: "`process_max_fds` or `os_fd_limit`", consul: "`process_max_fds`" } "";
     CPU_SECONDS: "quorum_process_cpu_seconds_total" Counter "seconds" [] Member "CPU time of the member's process, user and system."
         { zookeeper: "its Prometheus endpoint's `process_cpu_seconds_total`; `/proc` of launched members", etcd: "`process_cpu_seconds_total`", consul: "`process_cpu_seconds_total`" } "";
     RESIDENT_BYTES: "quorum_process_resident_bytes" Gauge "bytes" [] Member "Resident memory of the member's process."
@@ -229,7 +231,7 @@ catalog! {
     WRITTEN_BYTES: "quorum_process_written_bytes_total" Counter "bytes" [] Member "Bytes that the process caused to be written to storage."
         { zookeeper: "`/proc` of launched members" } "";
     PAUSES: "quorum_process_pause_seconds" Histogram "seconds" [] Member "Pauses of the process."
-        { zookeeper: "`jvm_pause_time_ms` (with `jvm.pause.monitor`)", consul: "`consul_runtime_gc_pause_ns`" } "";
+        { zookeeper: "`jvm_pause_time_ms` (with `jvm.pause.monitor`, from the first one on)", consul: "`consul_runtime_gc_pause_ns`" } "";
     // What must be 0.
     UNRECOVERABLE: "quorum_unrecoverable_errors_total" Counter "errors" [] Member "Errors after which the member cannot go on."
         { zookeeper: "`unrecoverable_error_count`" } "";
@@ -241,8 +243,8 @@ catalog! {
         { zookeeper: "`snapshot_error_count` (3.9 and later)", keeper: "`KeeperSnapshotCreationsFailed` + `KeeperSnapshotApplysFailed`" } "";
     MEMORY_LIMIT_HIT: "quorum_memory_limit_hit" Gauge "" [] Member "Whether the member refuses requests because of its memory."
         { keeper: "`KeeperIsExceedingMemorySoftLimitHit`" } "";
-    ALARMS: "quorum_alarms" Gauge "alarms" [] Member "Alarms that the member has raised."
-        { etcd: "`Status` `errors`" } "";
+    ALARMS: "quorum_alarms" Gauge "alarms" [] Member "Alarms that are in force, as the member knows them."
+        { etcd: "`Status` `errors`, those that are alarms" } "Every member tells those of the whole ensemble: do not sum over members.";
 
     // What follows from all members together.
     CLUSTER_HAS_LEADER: "quorum_cluster_has_leader" Gauge "" [] Cluster "Whether a member says that it leads, or most voters know a leader." {} "";
@@ -281,19 +283,19 @@ catalog! {
     // A measurement that goes on.
     BENCH_INFO: "bench_run_info" Info "" ["run_id", "workload", "target"] Bench "The measurement that goes on." {} "";
     BENCH_PHASE: "bench_phase" StateSet "" ["phase"] Bench "The phase of the measurement: connect, precheck, prefill, warmup, measure, drain or cleanup." {} "";
-    BENCH_FAULT: "bench_fault_active" Gauge "" ["fault"] Bench "Whether a fault is in effect." {} "";
+    BENCH_FAULT: "bench_fault_active" Gauge "" ["fault"] Bench "Whether a fault is in effect." {} "From the proof that it is to the proof that it is gone.";
     BENCH_SCHEDULED: "bench_scheduled_operations_total" Counter "operations" ["stream"] Bench "Operations that the schedule has asked for." {} "";
-    BENCH_OPERATIONS: "bench_operations_total" Counter "operations" ["stream", "op", "outcome"] Bench "Operations that ended: ok, failed, unknown or shed." {} "";
+    BENCH_OPERATIONS: "bench_operations_total" Counter "operations" ["stream", "op", "outcome"] Bench "Operations that ended: ok, failed, unknown or shed." {} "Warm-up included, as in all of these. Deliveries to watchers and stages of sessions' lives are no operations here.";
     BENCH_LATE: "bench_late_operations_total" Counter "operations" ["stream", "op"] Bench "Operations that were sent later than intended, because others were in their way." {} "";
     BENCH_RESPONSE: "bench_response_seconds" Histogram "seconds" ["stream", "op"] Bench "From when an operation was intended until it was done, given up or shed, of all outcomes." {} "Counts are exact; a value is known to 0.1 %, and to its bucket here.";
-    BENCH_SERVICE: "bench_service_seconds" Histogram "seconds" ["stream", "op"] Bench "From when an operation was sent until it was done, of those that were answered." {} "Hides waiting: compare servers by `bench_response_seconds`.";
-    BENCH_WAIT: "bench_wait_seconds" Histogram "seconds" ["stream", "op"] Bench "From when an operation was intended until it was sent." {} "";
+    BENCH_SERVICE: "bench_service_seconds" Histogram "seconds" ["stream", "op"] Bench "From when an operation was sent until it was done, of those that succeeded." {} "Hides waiting: compare servers by `bench_response_seconds`.";
+    BENCH_WAIT: "bench_wait_seconds" Histogram "seconds" ["stream", "op"] Bench "From when an operation was intended until it was sent, of those that succeeded." {} "";
     BENCH_LAG: "bench_schedule_lag_seconds" Histogram "seconds" [] Bench "From when an operation was intended until the generator noticed: the generator's own fault." {} "";
     BENCH_IN_FLIGHT: "bench_in_flight" Gauge "operations" ["stream"] Bench "Operations that were sent and not answered." {} "";
     BENCH_WAITING: "bench_waiting" Gauge "operations" ["stream"] Bench "Operations that are due and not sent." {} "";
     BENCH_SESSIONS: "bench_sessions_connected" Gauge "sessions" ["stream"] Bench "Sessions that are connected." {} "";
-    BENCH_WATCH: "bench_watch_delivery_seconds" Histogram "seconds" ["stream"] Bench "From when a write was intended until a watcher had its event." {} "";
-    BENCH_OUTAGE: "bench_outage_seconds" Gauge "seconds" [] Bench "The longest time without a single acknowledged write since the last fault, or since the load began without one." {} "While it goes on it grows. As fine as the interval, or as the probes are in a failover measurement.";
+    BENCH_WATCH: "bench_watch_delivery_seconds" Histogram "seconds" ["stream"] Bench "From when a write was intended until a watcher had its event, or until that was given up." {} "";
+    BENCH_OUTAGE: "bench_outage_seconds" Gauge "seconds" [] Bench "The longest time without a single acknowledged write since the last fault, or since the load began without one." {} "While it goes on it grows with each interval. From one acknowledgement of the write probes to the next in a failover measurement; whole intervals without any in others, up to two of them too short. Absent where nothing writes.";
     BENCH_CPU: "bench_generator_cpu_seconds_total" Counter "seconds" [] Bench "CPU time of the generator's workers." {} "";
 }
 

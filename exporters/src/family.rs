@@ -49,6 +49,15 @@ impl Families {
         }
     }
 
+    /// Adds all series of others. Where both have the same, that of these stays.
+    pub fn append(&mut self, others: Families) {
+        for family in others.0 {
+            for series in family.series {
+                self.add(family.metric, series.labels, series.value);
+            }
+        }
+    }
+
     /// The families, in the order of the catalog.
     pub fn into_sorted(self) -> Vec<Family> {
         let mut families = self.0;

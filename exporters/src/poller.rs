@@ -12,13 +12,14 @@ use quorumeter_targets::Clock;
 use quorumeter_targets::session::Member;
 use quorumeter_targets::zookeeper::admin::{self, AdminError};
 use quorumeter_targets::zookeeper::admin_server;
-use quorumeter_zk::four_letter::AnswerError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, sleep_until};
 
 use self::question::{Answer, Question};
-use crate::zookeeper::{self, ParseError};
+use crate::parse_error::ParseError;
+use crate::sample::{Role, Sample};
+use crate::{record_line, zookeeper};
 
 /// The shortest period between two polls of a member: 50 a second.
 pub const PERIOD_MIN: Duration = Duration::from_millis(20);
@@ -216,7 +217,7 @@ struct Polls<P> {
     /// When `zabstate` may be asked again at the earliest.
     next_state_ns: u64,
     /// The role that the member had when `zabstate` had nothing more to tell of it.
-    role_with_state: Option<String>,
+    role_with_state: Option<Role>,
     /// A member that may not answer `mntr` is not asked again.
     mntr_is_refused: bool,
 }
@@ -235,23 +236,38 @@ impl<P: FnMut(&Member) -> Option<ProcessUse>> Polls<P> {
             }
         }
         let mut line = MemberLine { member: member.address.to_string(), ..MemberLine::default() };
+        let mut sample = Sample::default();
         let srvr = self.srvr.answer_by(deadline).await;
-        let told = srvr.filter(|srvr| answer_is_taken(&srvr.text, |text| zookeeper::srvr(&mut line, text)));
+        let told = srvr.filter(|srvr| answer_is_taken(&srvr.text, |text| zookeeper::srvr(&mut sample, text)));
+        // The one that its clients have to do with. A member that serves none has no part that matters to them.
+        let role = sample.role;
         line.t_ns = told.as_ref().map_or_else(|| self.clock.now_ns(), |srvr| srvr.done_ns);
         if let Some(srvr) = told {
-            self.add_to(&mut line, srvr.asked_ns, deadline).await;
+            let done_ns = self.add_to(&mut sample, role, srvr.asked_ns, deadline).await;
+            line.t_ns = line.t_ns.max(done_ns);
             line.answer_ns = Some(line.t_ns - srvr.asked_ns);
         }
+        line.role = role.map(|role| role.name().to_owned());
+        record_line::fill(&mut line, &sample);
         if is_full {
             line.process = (self.process.borrow_mut())(&self.polled.member);
+            line.metrics = record_line::metrics(&sample, line.process.as_ref());
         }
         line
     }
 
-    /// Adds what `zabstate` and `mntr` tell to what `srvr` has told, which was asked at `since_ns`.
-    async fn add_to(&mut self, line: &mut MemberLine, since_ns: u64, deadline: Instant) {
+    /// Adds what `zabstate` and `mntr` tell to what `srvr` has told, the role and others, which was asked at `since_ns`. Returns when the last
+    /// of them was complete; 0 without any.
+    async fn add_to(
+        &mut self,
+        sample: &mut Sample,
+        role: Option<Role>,
+        since_ns: u64,
+        deadline: Instant,
+    ) -> u64 {
+        let mut last_ns = 0;
         if let Some(address) = self.polled.admin
-            && (line.role.is_none() || line.role != self.role_with_state)
+            && (role.is_none() || role != self.role_with_state)
             && since_ns >= self.next_state_ns
         {
             self.next_state_ns = since_ns + STATE_PERIOD_NS;
@@ -261,22 +277,23 @@ impl<P: FnMut(&Member) -> Option<ProcessUse>> Polls<P> {
         // What an earlier poll has asked for would make the instant of this one a vague one.
         let of_this_poll = |answer: &Answer| answer.asked_ns >= since_ns;
         if let Some(zabstate) = self.zabstate.answer_in_time().await.filter(of_this_poll)
-            && answer_is_taken(&zabstate.text, |text| zookeeper::zabstate(line, text))
+            && answer_is_taken(&zabstate.text, |text| zookeeper::zabstate(sample, text))
         {
-            line.t_ns = line.t_ns.max(zabstate.done_ns);
+            last_ns = zabstate.done_ns;
             // Until it takes part there is more to come.
-            if line.zab_state.as_deref().is_none_or(|state| state == "broadcast") {
-                self.role_with_state.clone_from(&line.role);
+            if sample.zab_state.as_deref().is_none_or(|state| state == "broadcast") {
+                self.role_with_state = role;
             }
         }
         if let Some(Answer { done_ns, text: Ok(text), .. }) =
             self.mntr.answer_in_time().await.filter(of_this_poll)
         {
-            match zookeeper::mntr(line, &text) {
-                Ok(()) => line.t_ns = line.t_ns.max(done_ns),
-                Err(error) => self.mntr_is_refused = error == AnswerError::NotWhitelisted.into(),
+            match zookeeper::mntr(sample, &text) {
+                Ok(()) => last_ns = last_ns.max(done_ns),
+                Err(error) => self.mntr_is_refused = error.is_refusal(),
             }
         }
+        last_ns
     }
 }
 

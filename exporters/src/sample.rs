@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::catalog::Metric;
+use crate::catalog::{self, Metric};
 
 /// What one member told. A field or metric that it did not tell is absent.
 ///
@@ -37,6 +37,9 @@ pub struct Sample {
     pub applied_index: Option<u64>,
     /// ZooKeeper: the term of [`Sample::applied_index`], the upper half of the same zxid.
     pub applied_term: Option<u64>,
+    /// The last transaction that it has applied, as ZooKeeper and ClickHouse Keeper number them. ZooKeeper's is
+    /// [`Sample::applied_term`] and [`Sample::applied_index`] in one; Keeper's is no index of its log.
+    pub zxid: Option<u64>,
     /// The last entry in its log, committed or not.
     pub last_index: Option<u64>,
     /// The last entry that it knows the leader to have committed.
@@ -45,6 +48,8 @@ pub struct Sample {
     pub synced_followers: Option<u64>,
     /// How many voters may fail, where it computes that itself (Consul's autopilot, of leaders only).
     pub failure_tolerance: Option<i64>,
+    /// When its process started, Unix time in seconds by its own clock, where it tells that instead of for how long.
+    pub started_unix_s: Option<f64>,
     /// Everything else.
     pub values: Vec<Entry>,
 }
@@ -180,6 +185,42 @@ impl Sample {
         }
     }
 
+    /// Every metric that is a number or a histogram: the typed fields, then [`Sample::values`].
+    pub fn entries(&self) -> Vec<Entry> {
+        let count = |number: Option<u64>| number.map(|number| number as f64);
+        let flag = |flag: Option<bool>| flag.map(|flag| f64::from(u8::from(flag)));
+        let mut typed = Sample::default();
+        for (metric, value) in [
+            (&catalog::SERVING, flag(self.serving)),
+            (&catalog::VOTER, flag(self.voter())),
+            (&catalog::HAS_LEADER, flag(self.has_leader)),
+            (&catalog::VOTERS, count(self.voters())),
+            (&catalog::SYNCED_FOLLOWERS, count(self.synced_followers)),
+            (&catalog::TERM, count(self.term)),
+            (&catalog::COMMIT_INDEX, count(self.commit_index)),
+            (&catalog::APPLIED_INDEX, count(self.applied_index)),
+        ] {
+            if let Some(value) = value {
+                typed.push(metric, value);
+            }
+        }
+        typed.values.extend(self.values.iter().cloned());
+        typed.values
+    }
+
+    /// Whether it votes: by the ids of all voters, or else as it says.
+    pub fn voter(&self) -> Option<bool> {
+        match (&self.voter_ids, &self.member_id) {
+            (Some(ids), Some(id)) => Some(ids.contains(id)),
+            _ => self.voter,
+        }
+    }
+
+    /// How many voters there are: by their ids, or else as it says.
+    pub fn voters(&self) -> Option<u64> {
+        self.voter_ids.as_ref().map(|ids| ids.len() as u64).or(self.voters)
+    }
+
     /// The value of a metric without labels of its own.
     pub fn get(&self, metric: &Metric) -> Option<&Value> {
         self.get_labelled(metric, &[])
@@ -203,7 +244,6 @@ impl Sample {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog;
 
     #[test]
     fn what_is_not_finite_is_absent_and_the_first_source_counts() {

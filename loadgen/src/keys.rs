@@ -10,7 +10,8 @@ use rand::RngExt as _;
 use rand_distr::{Distribution as _, Zipf};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use crate::plan::units::{call, text_form};
+use quorumeter_targets::text_form;
+use quorumeter_targets::units::call;
 
 /// How keys are chosen.
 ///

@@ -16,5 +16,5 @@ pub mod plan;
 pub mod schedule;
 pub mod values;
 
-pub use engine::{Engine, EngineError, Live, Resets, Told, WatchFailure};
+pub use engine::{Engine, EngineError, Interval, Live, OpTimes, Resets, Told, WatchFailure};
 pub use plan::{Workload, workload_schema};

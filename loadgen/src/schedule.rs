@@ -26,7 +26,8 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_distr::Exp1;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use crate::plan::units::{Dur, Rate, call, text_form};
+use quorumeter_targets::text_form;
+use quorumeter_targets::units::{Dur, Rate, call};
 
 /// How the offered rate goes with time.
 ///

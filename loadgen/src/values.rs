@@ -9,7 +9,8 @@ use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use rand_distr::{Distribution as _, LogNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use crate::plan::units::{Size, call, text_form};
+use quorumeter_targets::text_form;
+use quorumeter_targets::units::{Size, call};
 
 /// The largest value, bytes: with path and header it stays below a server's default frame limit of 1 MiB.
 pub const MAX_VALUE: u64 = 1_000_000;

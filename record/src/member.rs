@@ -1,5 +1,7 @@
 //! `members.ndjson`: what is known of the members while the run goes, a line per member and poll.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +12,8 @@ pub struct MemberLine {
     pub t_ns: u64,
     /// Client address of the member.
     pub member: String,
-    /// `leader`, `follower`, `observer`, `standalone` or `read-only`; `null` when the member did not answer.
+    /// `leader`, `follower`, `observer`, `standalone` or `read-only`; `null` when the member did not answer,
+    /// or has none.
     pub role: Option<String>,
     /// Whether the member takes part: `election`, `discovery`, `synchronization` or `broadcast`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,6 +50,11 @@ pub struct MemberLine {
     pub znodes: Option<u64>,
     /// What the operating system says of the process, for members started by this tool.
     pub process: Option<ProcessUse>,
+    /// Everything that it told, once a second: the value of each `quorum_*` series, named as in an exposition without the
+    /// labels `cluster` and `member`, as in `quorum_term`, `quorum_election_duration_seconds_sum` or
+    /// `quorum_peer_ack_seconds_count{peer="2"}`. Of histograms there are sum and count.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, f64>,
 }
 
 /// Times that a member has counted since it started.

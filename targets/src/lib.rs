@@ -8,19 +8,25 @@
 //! | [`session`] | submit and complete: the interface between the load generator and a system |
 //! | [`policy`] | client policies: what a client does when its connection is gone |
 //! | [`socket`] | a non-blocking socket that tells when it is ready |
+//! | [`spelling`] | what is wrong with a key that somebody wrote |
+//! | [`units`] | values with a unit, as people write them |
 //! | `source` | where connections come from when ports run out |
 //! | [`tls`] | certificates, and what may go wrong with them |
 //! | [`stream`] | a connection that is plain or secured, before it is a session's |
+//! | [`http`] | questions over HTTP, bounded in time and bytes |
 //! | [`zookeeper`] | ZooKeeper and everything that speaks its protocol |
 
 pub mod clock;
+pub mod http;
 pub mod operation;
 pub mod policy;
 pub mod session;
 pub mod socket;
 mod source;
+pub mod spelling;
 pub mod stream;
 pub mod tls;
+pub mod units;
 pub mod url;
 pub mod zookeeper;
 

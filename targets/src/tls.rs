@@ -174,7 +174,7 @@ pub(crate) fn begins_record(bytes: &[u8]) -> bool {
 /// Whether whoever listens at this address answers to TLS in kind. What it is worth is not looked at.
 pub(crate) async fn is_spoken_at(address: SocketAddr, limit: Duration) -> bool {
     let answer = async {
-        let config = config(RootCertStore::empty()).map_err(io::Error::other)?.with_no_client_auth();
+        let config = config_without_roots().map_err(io::Error::other)?;
         let name = ServerName::from(address.ip());
         let mut tls = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
         let mut hello = Vec::new();
@@ -194,6 +194,11 @@ fn config(roots: RootCertStore) -> Result<ConfigBuilder<ClientConfig, WantsClien
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions();
     Ok(builder.map_err(|e| TlsError::Setup(e.to_string()))?.with_root_certificates(roots))
+}
+
+/// A configuration that trusts nobody, for clients that want one and never use it.
+pub fn config_without_roots() -> Result<ClientConfig, TlsError> {
+    Ok(config(RootCertStore::empty())?.with_no_client_auth())
 }
 
 /// TLS as it is to be used with all members of a target.
@@ -245,6 +250,16 @@ impl Tls {
             None => server_name(host)?,
         };
         Ok(MemberTls { config: Arc::clone(&self.config), name })
+    }
+
+    /// For a library that makes its connections itself.
+    pub fn client_config(&self) -> ClientConfig {
+        (*self.config).clone()
+    }
+
+    /// The name that every member's certificate has to have, if it is not the member's own.
+    pub(crate) fn server_name(&self) -> Option<String> {
+        self.server_name.as_ref().map(|name| name.to_str().into_owned())
     }
 }
 

@@ -160,7 +160,7 @@ impl FromStr for TargetUrl {
             return Err(UrlError::NoMember(scheme));
         }
         let port = system.default_port(secured);
-        let members = members.split(',').map(|m| host_port(m, port)).collect::<Result<_, _>>()?;
+        let members = members.split(',').map(|m| HostPort::read(m, port)).collect::<Result<_, _>>()?;
         let chroot = if chroot == "/" { "" } else { chroot };
         if !chroot.is_empty() {
             quorumeter_zk::path::validate(chroot)
@@ -171,30 +171,33 @@ impl FromStr for TargetUrl {
     }
 }
 
-fn host_port(text: &str, default_port: u16) -> Result<HostPort, UrlError> {
-    let bad = || UrlError::Member(text.to_owned());
-    let (host, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (host, port) = rest.split_once(']').ok_or_else(bad)?;
-            if host.contains('%') {
-                return Err(UrlError::Zone(text.to_owned()));
+impl HostPort {
+    /// Reads `HOST`, `HOST:PORT`, `[IPV6]` or `[IPV6]:PORT`.
+    pub fn read(text: &str, default_port: u16) -> Result<HostPort, UrlError> {
+        let bad = || UrlError::Member(text.to_owned());
+        let (host, port) = match text.strip_prefix('[') {
+            Some(rest) => {
+                let (host, port) = rest.split_once(']').ok_or_else(bad)?;
+                if host.contains('%') {
+                    return Err(UrlError::Zone(text.to_owned()));
+                }
+                host.parse::<std::net::Ipv6Addr>().map_err(|_| bad())?;
+                (host, if port.is_empty() { None } else { Some(port.strip_prefix(':').ok_or_else(bad)?) })
             }
-            host.parse::<std::net::Ipv6Addr>().map_err(|_| bad())?;
-            (host, if port.is_empty() { None } else { Some(port.strip_prefix(':').ok_or_else(bad)?) })
+            None => match text.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (text, None),
+            },
+        };
+        if host.is_empty() || (!text.starts_with('[') && host.contains([':', ' ', '[', ']', '?', '#'])) {
+            return Err(bad());
         }
-        None => match text.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
-        },
-    };
-    if host.is_empty() || (!text.starts_with('[') && host.contains([':', ' ', '[', ']', '?', '#'])) {
-        return Err(bad());
+        let port = match port {
+            None => default_port,
+            Some(port) => port.parse().ok().filter(|p| *p != 0).ok_or_else(bad)?,
+        };
+        Ok(HostPort { host: host.to_owned(), port })
     }
-    let port = match port {
-        None => default_port,
-        Some(port) => port.parse().ok().filter(|p| *p != 0).ok_or_else(bad)?,
-    };
-    Ok(HostPort { host: host.to_owned(), port })
 }
 
 impl fmt::Display for HostPort {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use quorumeter_ensemble::faults::{FaultKind, Victim};
 use quorumeter_experiments::failover::{Commands, Settings};
 use quorumeter_experiments::observe::Nobody;
-use quorumeter_experiments::{FailoverOptions, Failure, Finished, TargetSpec, failover};
+use quorumeter_experiments::{Audience, FailoverOptions, Failure, Finished, TargetSpec, failover};
 use quorumeter_loadgen::plan::Workload;
 use quorumeter_record::{FailoverSummary, RepetitionSummary, Verdict};
 
@@ -68,6 +68,7 @@ fn measure(pair: &Pair, settings: Settings, commands: (String, String)) -> Measu
         requirements: Vec::new(),
         command_line: Vec::new(),
         quorumeter: QUORUMETER.into(),
+        audience: Audience::default(),
     };
     Measured { result: failover(options, &mut Nobody), _dir: dir }
 }

@@ -7,6 +7,7 @@ mod broken_servers;
 mod calibrate;
 mod command_line;
 mod engine;
+mod exporting;
 mod failover;
 mod interrupted;
 mod lives;

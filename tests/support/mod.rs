@@ -19,7 +19,8 @@ use quorumeter_ensemble::launch::{
 };
 use quorumeter_ensemble::scripted::{Script, Scripted, Step};
 use quorumeter_experiments::observe::Nobody;
-use quorumeter_experiments::{Finished, RunError, RunOptions, TargetSpec, run};
+use quorumeter_experiments::run::POLL_PERIOD;
+use quorumeter_experiments::{Audience, Finished, RunError, RunOptions, TargetSpec, run};
 use quorumeter_loadgen::Workload;
 use quorumeter_record::{EventKind, RecordReader, SessionChange, Summary};
 use quorumeter_results::Analysis;
@@ -203,6 +204,8 @@ pub(crate) fn measure_with(members: &[SocketAddr], workload: &str, requirements:
         requirements: requirements.iter().map(|r| (*r).to_owned()).collect(),
         command_line: Vec::new(),
         quorumeter: QUORUMETER.into(),
+        audience: Audience::default(),
+        poll_period: Some(POLL_PERIOD),
     };
     Measured { result: run(options, &mut Nobody).map_err(|failure| failure.error), dir }
 }

@@ -3,21 +3,41 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::root;
+use xtask::mixin::{self, RENDERED, TESTS};
 
-/// Folder whose files are all generated.
+use crate::{metrics, root};
+
+/// Folder of the JSON Schemas.
 const SCHEMAS: &str = "schemas";
+
+/// Folders whose files are all generated, by the end of their names; other files in them are left alone.
+const FOLDERS: [(&str, &str); 3] = [(SCHEMAS, ""), (RENDERED, ""), (TESTS, ".yaml")];
 
 /// Every generated file: its path below the root, and its contents.
 fn generated() -> Result<Vec<(PathBuf, String)>, String> {
-    quorumeter_record::schemas()
-        .into_iter()
-        .chain([("workload.schema.json", quorumeter_loadgen::workload_schema())])
-        .map(|(name, schema)| {
-            let text = serde_json::to_string_pretty(&schema).map_err(|error| format!("{name}: {error}"))?;
-            Ok((Path::new(SCHEMAS).join(name), text + "\n"))
-        })
-        .collect()
+    let mut files = Vec::new();
+    let workload = ("workload.schema.json", quorumeter_loadgen::workload_schema());
+    for (name, schema) in quorumeter_record::schemas().into_iter().chain([workload]) {
+        let text = serde_json::to_string_pretty(&schema).map_err(|error| format!("{name}: {error}"))?;
+        files.push((Path::new(SCHEMAS).join(name), text + "\n"));
+    }
+    let below = |folder: &'static str| move |(path, text)| (Path::new(folder).join::<PathBuf>(path), text);
+    files.extend(mixin::render(&[])?.into_iter().map(below(RENDERED)));
+    files.extend(mixin::render_tests()?.into_iter().map(below(TESTS)));
+    files.push((PathBuf::from("docs/metrics.md"), metrics::page()));
+    Ok(files)
+}
+
+/// Writes the mixin into a folder, rendered with other knobs.
+pub(crate) fn write_mixin(knobs: &[String], out: &Path) -> Result<(), String> {
+    let knobs: Vec<&str> = knobs.iter().map(String::as_str).collect();
+    std::fs::create_dir_all(out).map_err(|error| format!("{}: {error}", out.display()))?;
+    for (name, text) in mixin::render(&knobs)? {
+        let path = out.join(name);
+        std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+        println!("{}: written", path.display());
+    }
+    Ok(())
 }
 
 /// Brings every generated file up to date.
@@ -56,11 +76,14 @@ fn stale(root: &Path, files: &[(PathBuf, String)]) -> Result<BTreeSet<PathBuf>, 
             stale.insert(path.clone());
         }
     }
-    let Ok(folder) = std::fs::read_dir(root.join(SCHEMAS)) else { return Ok(stale) };
-    for entry in folder {
-        let path = Path::new(SCHEMAS).join(entry.map_err(|error| format!("{SCHEMAS}: {error}"))?.file_name());
-        if !files.iter().any(|(file, _)| *file == path) {
-            stale.insert(path);
+    for (folder, ending) in FOLDERS {
+        let Ok(entries) = std::fs::read_dir(root.join(folder)) else { continue };
+        for entry in entries {
+            let name = entry.map_err(|error| format!("{folder}: {error}"))?.file_name();
+            let path = Path::new(folder).join(&name);
+            if name.to_string_lossy().ends_with(ending) && !files.iter().any(|(file, _)| *file == path) {
+                stale.insert(path);
+            }
         }
     }
     Ok(stale)
@@ -90,6 +113,6 @@ mod tests {
         let files = generated().unwrap();
         assert!(!files.is_empty());
         assert_eq!(files.iter().map(|(path, _)| path).collect::<BTreeSet<_>>().len(), files.len());
-        assert!(files.iter().all(|(path, contents)| path.starts_with(SCHEMAS) && contents.ends_with("}\n")));
+        assert!(files.iter().all(|(_, contents)| contents.ends_with('\n')));
     }
 }

@@ -3,14 +3,16 @@
 mod bench;
 mod capture;
 mod generate;
+mod metrics;
 mod servers;
 mod test;
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use clap::{Parser, Subcommand};
+use xtask::root;
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "Automation of this repository")]
@@ -35,6 +37,15 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Render the monitoring mixin with other knobs than those of the committed files.
+    Mixin {
+        /// A knob of dashboards/config.libsonnet, as often as wanted; `a.b` is a key inside another.
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        knobs: Vec<String>,
+        /// Folder to write into; made if it is not there.
+        #[arg(long)]
+        out: PathBuf,
+    },
     /// Write what real members tell into the fixtures of the exporters' tests.
     Capture {
         /// Of which system; all of them when none is given.
@@ -56,6 +67,7 @@ fn main() -> ExitCode {
         Task::Servers { names, .. } => servers::install(&names),
         Task::Generate { check: true } => generate::check(),
         Task::Generate { .. } => generate::write(),
+        Task::Mixin { knobs, out } => generate::write_mixin(&knobs, &out),
         Task::Capture { systems } => capture::run(&systems),
         Task::Bench => bench::run(),
         Task::Test { no_servers } => return test::run(!no_servers),
@@ -67,11 +79,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// The root of the checkout.
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_owned)
 }
 
 /// Runs cargo at the root of the checkout.

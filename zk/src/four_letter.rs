@@ -45,7 +45,11 @@ pub enum AnswerError {
 }
 
 /// Tells apart answers that say nothing. ClickHouse Keeper's has no "ZooKeeper" in it.
-fn check(answer: &str) -> Result<(), AnswerError> {
+///
+/// # Errors
+///
+/// [`AnswerError::Empty`], [`AnswerError::NotWhitelisted`] and [`AnswerError::NotServing`].
+pub fn check(answer: &str) -> Result<(), AnswerError> {
     if answer.trim().is_empty() {
         Err(AnswerError::Empty)
     } else if answer.contains("is not executed because it is not in the whitelist") {

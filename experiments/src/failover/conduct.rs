@@ -30,6 +30,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::audit::audit;
 use super::plan::Settings;
+use crate::live::Live;
 use crate::members::Latest;
 use crate::run::Probes;
 
@@ -69,6 +70,8 @@ pub(crate) struct Scene<'e> {
     pub(crate) notices: &'e RefCell<Vec<String>>,
     /// Whether the series is to end: the fault is cleared first.
     pub(crate) stop: &'e Stop,
+    /// What others are told.
+    pub(crate) live: Live,
 }
 
 /// The wish that a series ends.
@@ -481,6 +484,7 @@ impl Repetition<'_, '_> {
     fn tell_at(&self, t_ns: u64, stage: FaultStage, victims: &[usize], detail: String) {
         let victims = victims.iter().map(|v| self.scene.members[*v].address.to_string()).collect();
         let fault = self.conductor.plan.fault.clone();
+        self.scene.live.fault(t_ns, self.number, stage);
         self.event(t_ns, EventKind::Fault { repetition: self.number, fault, stage, victims, detail });
     }
 

@@ -27,8 +27,9 @@ use tokio::runtime::Builder;
 pub use self::plan::{Settings, SettingsError};
 
 use crate::ensembles::EnsembleKind;
+use crate::live::Audience;
 use crate::observe::Observer;
-use crate::run::{Failure, Finished, RunError, RunOptions, TargetSpec, measure};
+use crate::run::{Failure, Finished, POLL_PERIOD, RunError, RunOptions, TargetSpec, measure};
 
 /// The servers' tick where nobody tells it: upstream's default.
 const DEFAULT_TICK: Duration = Duration::from_secs(2);
@@ -52,6 +53,8 @@ pub struct FailoverOptions {
     pub command_line: Vec<String>,
     /// This program, which members are started through.
     pub quorumeter: PathBuf,
+    /// Who is told of it while it goes.
+    pub audience: Audience,
 }
 
 /// Commands of the user that do a fault, and undo it.
@@ -132,6 +135,8 @@ pub fn failover(options: FailoverOptions, observer: &mut dyn Observer) -> Result
         requirements: options.requirements,
         command_line: options.command_line,
         quorumeter: options.quorumeter,
+        audience: options.audience,
+        poll_period: Some(POLL_PERIOD),
     };
     measure(run, Some(faults), observer)
 }

@@ -24,6 +24,7 @@ use tokio::time::sleep;
 use super::{RunError, TargetSpec};
 use crate::ensembles;
 use crate::failover::Faults;
+use crate::live::Live;
 use crate::members::Roles;
 use crate::observe::Observer;
 use crate::secrets;
@@ -50,6 +51,10 @@ pub(super) struct Control<'o> {
     pub(super) settings: BTreeMap<String, String>,
     /// What is done to the members while the load runs.
     pub(super) faults: Option<Faults>,
+    /// Time between two polls of a member, if there are to be any.
+    pub(super) poll_period: Option<Duration>,
+    /// What others are told of the run.
+    pub(super) live: Live,
     pub(super) clock: Clock,
     pub(super) record: Arc<Mutex<RecordWriter>>,
     pub(super) manifest: Manifest,
@@ -206,6 +211,7 @@ impl Control<'_> {
 
     pub(super) fn begin_phase(&mut self, phase: Phase, detail: &str) {
         self.event(EventKind::Phase { phase });
+        self.live.phase(phase);
         self.observer.phase(phase, detail);
     }
 
@@ -213,6 +219,7 @@ impl Control<'_> {
     pub(super) fn begin_phase_at(&mut self, t_ns: u64, phase: Phase) {
         if !self.begun.contains(&phase) {
             self.begun.push(phase);
+            self.live.phase(phase);
             let _ = self.record().event(&Event { t_ns, kind: EventKind::Phase { phase } });
             self.untold.push_back((t_ns, phase));
         }

@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::failover::SettingsError;
+use crate::live::AudienceError;
 use quorumeter_ensemble::faults::NoVictim;
 use quorumeter_ensemble::launch::LaunchError;
 use quorumeter_loadgen::EngineError;
@@ -112,6 +113,9 @@ pub enum RunError {
     /// The record could not be read again.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// Nobody can be told of it.
+    #[error(transparent)]
+    Audience(#[from] AudienceError),
     /// The operating system.
     #[error("cannot set the run up: {0}")]
     Setup(#[from] io::Error),
@@ -143,6 +147,7 @@ impl RunError {
             | RunError::NothingKept { .. }
             | RunError::NoSuchMember { .. }
             | RunError::Tls(_)
+            | RunError::Audience(_)
             | RunError::Launch(LaunchError::Setting { .. } | LaunchError::Members { .. })
             | RunError::Write(WriteError::NotEmpty(_)) => 1,
             _ => 5,

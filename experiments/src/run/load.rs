@@ -6,7 +6,6 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::time::Duration;
 
 use quorumeter_loadgen::Engine;
 use quorumeter_record::{EventKind, IntervalLine, Phase, StopReason};
@@ -32,8 +31,6 @@ struct Conducting<'s> {
 
 /// Between the decision to begin and the beginning, so that every worker sees it before.
 const LEAD_NS: u64 = 50_000_000;
-/// Between two polls of a member.
-const POLL_PERIOD: Duration = Duration::from_secs(1);
 
 impl Control<'_> {
     /// Warm-up, measured window and drain.
@@ -45,14 +42,16 @@ impl Control<'_> {
         let (members, launched) = (&held.members, held.launched.as_ref());
         let (record, roles, latest) = (Arc::clone(&self.record), Rc::clone(&held.roles), Latest::default());
         let shown = Rc::clone(&latest);
-        let poller = members::poll(members, launched, POLL_PERIOD, self.clock, record, roles, shown);
+        let poller = self
+            .poll_period
+            .map(|period| members::poll(members, launched, period, self.clock, record, roles, shown));
         let stop = Stop::default();
         let notices = RefCell::default();
         let conductor = self.conductor(held);
         let result = {
-            let scene = held.probes.take().map(|probes| Scene {
+            let scene = held.probes.take().zip(poller.as_ref()).map(|(probes, poller)| Scene {
                 engine: &engine,
-                poller: &poller,
+                poller,
                 clock: self.clock,
                 record: Arc::clone(&self.record),
                 members: held.members.clone(),
@@ -61,6 +60,7 @@ impl Control<'_> {
                 latest,
                 notices: &notices,
                 stop: &stop,
+                live: self.live.clone(),
             });
             let conducted = async {
                 match (&conductor, &scene) {
@@ -122,7 +122,7 @@ impl Control<'_> {
                     self.end_early(engine, &conducting);
                 }
             }
-            for notice in conducting.notices.take() {
+            for notice in conducting.notices.take().into_iter().chain(self.live.take_notices()) {
                 self.observer.notice(&notice);
             }
             if engine.is_finished() {

@@ -21,6 +21,7 @@ use super::control::{Control, Held, LOOK, Probes, keep_control};
 use super::{ENSEMBLE_DIR, RunError, TargetSpec};
 use crate::ensembles;
 use crate::failover::conduct::roles_now;
+use crate::live;
 use crate::precheck;
 use crate::secrets;
 
@@ -64,6 +65,8 @@ impl Control<'_> {
         // Only who breaks the members looks at single ops.
         let looked_at = self.faults.is_some();
         let (history_in, history) = channel();
+        let live = self.live.clone();
+        let write_probes = live::write_probes(&self.workload, self.manifest.failover.as_ref());
         held.probes = Some(Probes { history, dial: settings.clone(), layout: layout.clone() });
         held.engine = Some(Engine::start(
             &driver,
@@ -73,9 +76,11 @@ impl Control<'_> {
             self.clock,
             Arc::clone(&self.record),
             Box::new(move |told| {
+                live.engine(told, &write_probes);
                 // Without anybody who looks the run is over.
                 let _ = match told {
-                    Told::Interval(lines) => live_in.send(lines.to_vec()).is_ok(),
+                    Told::Interval(interval) => live_in.send(interval.lines.to_vec()).is_ok(),
+                    Told::Events(_) => true,
                     Told::History(rows) => looked_at && history_in.send(rows.to_vec()).is_ok(),
                 };
             }),

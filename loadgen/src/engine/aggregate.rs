@@ -45,10 +45,64 @@ pub type Live = Box<dyn FnMut(Told<'_>) + Send>;
 /// What it is told.
 #[derive(Debug, Clone, Copy)]
 pub enum Told<'a> {
-    /// The lines of an interval that all workers have delivered.
-    Interval(&'a [IntervalLine]),
+    /// An interval that all workers have delivered.
+    Interval(Interval<'a>),
+    /// What happened to sessions: before the interval in which it did.
+    Events(&'a [Event]),
     /// The rows of one worker's interval, in the order in which they ended: before the lines of that interval.
     History(&'a [HistoryRow]),
+}
+
+/// An interval as it is told.
+#[derive(Clone, Copy)]
+pub struct Interval<'a> {
+    /// Its lines.
+    pub lines: &'a [IntervalLine],
+    workload: &'a Workload,
+    buffer: &'a IntervalBuffer,
+    deliveries: &'a [Option<Deliveries>],
+}
+
+/// The times of one kind of op in an interval, lent from where they were merged.
+#[derive(Debug, Clone)]
+pub struct OpTimes<'a> {
+    /// Name of the stream.
+    pub stream: &'a str,
+    /// Name of the op.
+    pub op: String,
+    /// done − intended of those that succeeded, failed, were given up and were shed, in this order; nothing where there
+    /// were none. The last two are lower bounds.
+    pub response: [Option<&'a Histogram<u64>>; 4],
+    /// done − sent of those that succeeded.
+    pub service: Option<&'a Histogram<u64>>,
+    /// sent − intended of those that succeeded.
+    pub wait: Option<&'a Histogram<u64>>,
+}
+
+impl<'a> Interval<'a> {
+    /// The times of every kind of op: of those intended in the warm-up, then of those intended in the measured window.
+    /// Deliveries to watchers are the op [`WATCH_DELIVERY`] of their stream.
+    pub fn times(&self) -> impl Iterator<Item = OpTimes<'a>> + use<'a> {
+        let Interval { workload, buffer, deliveries, .. } = *self;
+        workload.streams.iter().enumerate().flat_map(move |(number, stream)| {
+            let ops = stream.op_names().into_iter().zip(&buffer.streams[number].ops);
+            let watched = deliveries[number].iter().map(|of| (WATCH_DELIVERY.to_owned(), &of.slots));
+            ops.chain(watched).flat_map(move |(op, slots)| {
+                slots.iter().map(move |slot| slot.times(&stream.name, op.clone()))
+            })
+        })
+    }
+
+    /// released − intended of the open-loop ops released in it, by the phase of the ops.
+    pub fn lag(&self) -> &'a [Histogram<u64>; 2] {
+        &self.buffer.lag
+    }
+}
+
+impl std::fmt::Debug for Interval<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Interval").field("lines", &self.lines).finish_non_exhaustive()
+    }
 }
 
 /// Writes intervals as they become complete.
@@ -207,6 +261,7 @@ impl Aggregator {
         let result = events.iter().try_for_each(|event| record.event(event));
         drop(record);
         self.note(result);
+        (self.live)(Told::Events(events));
     }
 
     fn note(&mut self, result: Result<(), WriteError>) {
@@ -222,7 +277,11 @@ impl Aggregator {
             let result = self.write_record(buffer, &lines);
             self.note(result);
         }
-        (self.live)(Told::Interval(&lines));
+        if !buffer.events.is_empty() {
+            (self.live)(Told::Events(&buffer.events));
+        }
+        let (workload, deliveries) = (&self.workload, &self.deliveries[..]);
+        (self.live)(Told::Interval(Interval { lines: &lines, workload, buffer, deliveries }));
         self.deliveries.iter_mut().flatten().for_each(Deliveries::reset);
     }
 
@@ -556,12 +615,12 @@ mod tests {
         let (give, backs): (Vec<_>, Vec<_>) = (0..2).map(|_| channel()).unzip();
         let (seen_in, seen) = channel();
         let live: Live = Box::new(move |told| {
-            let Told::Interval(lines) = told else { return };
+            let Told::Interval(interval) = told else { return };
             let of = |line: &IntervalLine| match line {
                 IntervalLine::Generator(generator) => Some(generator.workers.clone()),
                 _ => None,
             };
-            seen_in.send(lines.iter().find_map(of).unwrap()).unwrap();
+            seen_in.send(interval.lines.iter().find_map(of).unwrap()).unwrap();
         });
         let name = |_: i32| Cow::Borrowed("");
         let mut aggregator = Aggregator::new(workload, Arc::new(Mutex::new(record)), live, name, give);
@@ -581,6 +640,56 @@ mod tests {
         }
     }
 
+    /// Of what both workers recorded, every time is in a histogram of its op, its outcome and its phase.
+    #[test]
+    fn an_interval_tells_all_its_times() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "[[stream]]\nname = \"a\"\nsessions = 2\nmix = { read = 1, write = 1 }\n";
+        let workload = Arc::new(Workload::read(text, &[], || 1).unwrap());
+        let (give, _backs): (Vec<_>, Vec<_>) = (0..2).map(|_| channel()).unzip();
+        let (seen_in, seen) = channel();
+        let live: Live = Box::new(move |told| {
+            let Told::Interval(interval) = told else { return };
+            let max = |histogram: Option<&Histogram<u64>>| histogram.map_or(0, Histogram::max);
+            for times in interval.times() {
+                let response = times.response.map(max);
+                let of_ok = (max(times.wait), max(times.service));
+                seen_in.send((format!("{}.{}", times.stream, times.op), response, of_ok)).unwrap();
+            }
+            let [warmup, measure] = interval.lag();
+            seen_in.send(("lag".to_owned(), [warmup.len(), measure.len(), 0, 0], (0, 0))).unwrap();
+        });
+        let record = Arc::new(Mutex::new(record(dir.path())));
+        let mut aggregator = Aggregator::new(workload, record, live, |_| Cow::Borrowed(""), give);
+        for worker in 0..2 {
+            let mut buffer = IntervalBuffer::new(&Shape { ops: vec![2] });
+            let [read, write] = &mut buffer.streams[0].ops[..] else { panic!("two ops") };
+            let measure = OpPhase::Measure as usize;
+            let times = read[OpPhase::Warmup as usize].ok_times();
+            times.wait.record(1 + worker).unwrap();
+            times.service.record(10 + worker).unwrap();
+            times.response.record(11 + 2 * worker).unwrap();
+            let histogram = || Some(Box::new(new_duration_histogram()));
+            (write[measure].of_failed, write[measure].of_shed) = (histogram(), histogram());
+            write[measure].of_failed.as_mut().unwrap().record(100 + worker).unwrap();
+            write[measure].of_shed.as_mut().unwrap().record(200 + worker).unwrap();
+            buffer.lag[measure].record(5).unwrap();
+            aggregator.deliver(worker as usize, buffer);
+        }
+        drop(aggregator);
+        let of = |name: &str, response, of_ok| (name.to_owned(), response, of_ok);
+        assert_eq!(
+            seen.iter().collect::<Vec<_>>(),
+            [
+                of("a.read", [13, 0, 0, 0], (2, 11)),
+                of("a.read", [0; 4], (0, 0)),
+                of("a.write", [0; 4], (0, 0)),
+                of("a.write", [0, 101, 0, 201], (0, 0)),
+                of("lag", [0, 2, 0, 0], (0, 0)),
+            ]
+        );
+    }
+
     /// Each worker's rows stand in its own file as they ended, told before their interval's lines; what did not fit is
     /// told in the record.
     #[test]
@@ -594,7 +703,7 @@ mod tests {
             seen_in
                 .send(match told {
                     Told::History(rows) => rows.iter().map(|row| row.ended_ns).collect(),
-                    Told::Interval(_) => Vec::new(),
+                    Told::Interval(_) | Told::Events(_) => Vec::new(),
                 })
                 .unwrap();
         });

@@ -9,6 +9,7 @@ use quorumeter_record::{
     new_duration_histogram,
 };
 
+use super::aggregate::OpTimes;
 use super::join::{NoticeRow, UnknownRow, WriteRow};
 
 /// The most events that are kept of one interval, per worker; more are counted. Twenty sessions that try to connect every
@@ -167,6 +168,23 @@ pub(super) fn record_in(histogram: &mut Option<Box<Histogram<u64>>>, ns: u64) {
 }
 
 impl OpSlot {
+    /// Everything that was timed here, lent.
+    pub(super) fn times<'a>(&'a self, stream: &'a str, op: String) -> OpTimes<'a> {
+        let of_ok = self.of_ok.as_deref();
+        OpTimes {
+            stream,
+            op,
+            response: [
+                of_ok.map(|times| &times.response),
+                self.of_failed.as_deref(),
+                self.of_unknown.as_deref(),
+                self.of_shed.as_deref(),
+            ],
+            service: of_ok.map(|times| &times.service),
+            wait: of_ok.map(|times| &times.wait),
+        }
+    }
+
     /// The times of ops that succeeded.
     #[inline]
     pub(super) fn ok_times(&mut self) -> &mut OkTimes {

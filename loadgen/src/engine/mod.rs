@@ -54,7 +54,7 @@ use quorumeter_targets::{Clock, Driver};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use aggregate::{Aggregator, Message};
-pub use aggregate::{Live, Told};
+pub use aggregate::{Interval, Live, OpTimes, Told};
 use buffer::Shape;
 pub use resets::Resets;
 use timeline::Timeline;

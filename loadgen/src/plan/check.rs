@@ -3,6 +3,7 @@
 use std::fs;
 
 use indexmap::IndexMap;
+use quorumeter_targets::spelling::nearest;
 use quorumeter_targets::zookeeper::Dataset;
 use quorumeter_targets::zookeeper::layout::{MAX_NODES, MAX_PARENTS, MAX_SESSIONS};
 use quorumeter_targets::{Change, Nodes, OpKind};
@@ -11,7 +12,7 @@ use super::file::{
     AuthTable, Cycle, LifeTable, Members, StreamTable, TimerKind, WatchKind, WatchOn, WorkloadFile,
     default_depth,
 };
-use super::read::{Origins, PlanError, TOP_LEVEL, nearest};
+use super::read::{Origins, PlanError, TOP_LEVEL};
 use super::units::Dur;
 use super::workload::{Credentials, Life, Load, Stream, StreamOp, Watch, Workload};
 use crate::keys::Keys;

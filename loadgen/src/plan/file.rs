@@ -11,10 +11,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema, schema_for};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::units::{Dur, text_form};
 use crate::keys::Keys;
 use crate::schedule::{Arrival, Profile};
 use crate::values::Sizes;
+use quorumeter_targets::text_form;
+use quorumeter_targets::units::Dur;
 
 /// A Quorumeter workload: what to run against a coordination service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

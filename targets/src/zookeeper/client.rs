@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use quorumeter_zk::event::WatchedEvent;
 use quorumeter_zk::four_letter::Mode;
 use quorumeter_zk::frame::{self, Front};
 use quorumeter_zk::op::xid;
@@ -87,7 +88,13 @@ pub struct Client {
     input: Vec<u8>,
     next_xid: i32,
     expired: bool,
+    connections: u64,
+    /// Paths of watch events that came and were not taken, the latest ones.
+    events: VecDeque<String>,
 }
+
+/// Watch events that are kept for whoever asks for them.
+const EVENTS_MAX: usize = 64;
 
 /// Longest wait for a member to tell why it gives no session.
 const EXPLANATION_LIMIT: Duration = Duration::from_millis(500);
@@ -114,6 +121,8 @@ impl Client {
             input: Vec::new(),
             next_xid: 1,
             expired: false,
+            connections: 0,
+            events: VecDeque::new(),
         };
         let end = Instant::now() + deadline;
         loop {
@@ -182,9 +191,7 @@ impl Client {
                     last = Some(ConnectError::Rejected("the session has expired"));
                 }
                 Ok((dialled, identity)) => {
-                    self.stream = dialled.connection;
-                    self.identity = identity;
-                    self.input.clear();
+                    self.take_over(dialled, identity);
                     return Ok(());
                 }
                 Err(e) => {
@@ -196,12 +203,17 @@ impl Client {
         if self.expired && self.identity.session_id == 0 {
             // All members have been asked for the old session; a new one needs one more.
             let (dialled, identity) = self.dial().await?;
-            self.stream = dialled.connection;
-            self.identity = identity;
-            self.input.clear();
+            self.take_over(dialled, identity);
             return Ok(());
         }
         Err(last.unwrap_or(ConnectError::Rejected("there is no member")).into())
+    }
+
+    fn take_over(&mut self, dialled: Dialled<Stream>, identity: Identity) {
+        self.stream = dialled.connection;
+        self.identity = identity;
+        self.input.clear();
+        self.connections += 1;
     }
 
     /// Sends a request and hands its reply's record to `read`. A server's error is [`ClientError::Server`].
@@ -322,12 +334,62 @@ impl Client {
                         take(answered, header, reply);
                         answered += 1;
                     }
-                    _ if header.xid < 0 => {}
+                    _ if header.xid < 0 => note_event(&mut self.events, header, record),
                     _ => return Err(broken(format!("a reply with xid {} was not due", header.xid))),
                 }
             }
             self.input.drain(..start);
         }
+    }
+
+    /// How often the client has connected. Watches belong to a connection, and are gone when this has changed.
+    pub fn connections(&self) -> u64 {
+        self.connections
+    }
+
+    /// Waits for a watch event, and returns its path; one that came between the replies to requests is told at once. May
+    /// be dropped half-way.
+    pub async fn event(&mut self) -> Result<String, ClientError> {
+        loop {
+            if let Some(path) = self.events.pop_front() {
+                return Ok(path);
+            }
+            if let Err(error) = self.read_events().await {
+                self.stream = None;
+                self.at = (self.at + 1) % self.members.len();
+                return Err(error);
+            }
+        }
+    }
+
+    /// Forgets the watch events that came and were not taken.
+    pub fn forget_events(&mut self) {
+        self.events.clear();
+    }
+
+    /// Reads once, while nothing but events is due.
+    async fn read_events(&mut self) -> Result<(), ClientError> {
+        let address = self.member();
+        let Some(stream) = &mut self.stream else { return Err(lost(address, "there is none")) };
+        self.input.reserve(4 << 10);
+        let n = stream.read_buf(&mut self.input).await.map_err(|e| lost(address, &e.to_string()))?;
+        if n == 0 {
+            return Err(lost(address, "the member closed it"));
+        }
+        let broken = |cause: String| ClientError::Protocol { address, cause };
+        let mut start = 0;
+        while let Front::Frame(body) =
+            frame::front(&self.input[start..], MAX_REPLY).map_err(|e| broken(e.to_string()))?
+        {
+            start += frame::PREFIX_LEN + body.len();
+            let (header, record) = ReplyHeader::split(body).map_err(|e| broken(e.to_string()))?;
+            if header.xid >= 0 {
+                return Err(broken(format!("a reply with xid {} was not due", header.xid)));
+            }
+            note_event(&mut self.events, header, record);
+        }
+        self.input.drain(..start);
+        Ok(())
     }
 
     /// Keeps the session alive.
@@ -361,9 +423,30 @@ impl Client {
         .await
     }
 
+    /// Sets a node's data, whatever its version.
+    pub async fn set(&mut self, path: &str, data: &[u8]) -> Result<Stat, ClientError> {
+        let request = Request::SetData { path: path.into(), data: Some(data), version: -1 };
+        self.call(&request, |reply| match reply {
+            Reply::Stat(stat) => Some(stat),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Sets a one-shot watch on a node's data.
+    pub async fn watch(&mut self, path: &str) -> Result<(), ClientError> {
+        let request = Request::GetData(WatchedPath { path: path.into(), watch: true });
+        self.call(&request, |_| Some(())).await
+    }
+
+    /// Lets the member catch up with the leader.
+    pub async fn sync(&mut self, path: &str) -> Result<(), ClientError> {
+        self.call(&Request::Sync { path: path.into() }, |_| Some(())).await
+    }
+
     /// What the member knows of a node once it has caught up with the leader; `None` when there is no such node.
     pub async fn stat_after_sync(&mut self, path: &str) -> Result<Option<Stat>, ClientError> {
-        self.call(&Request::Sync { path: path.into() }, |_| Some(())).await?;
+        self.sync(path).await?;
         match self.get(path).await {
             Ok((_, stat)) => Ok(Some(stat)),
             Err(e) if e.code() == Some(ErrorCode::NO_NODE) => Ok(None),
@@ -396,11 +479,24 @@ fn lost(address: SocketAddr, cause: &str) -> ClientError {
     ClientError::Lost { address, cause: cause.to_owned() }
 }
 
+/// Keeps what a frame without a request tells, if it is a watch event; the oldest goes when there are too many.
+fn note_event(events: &mut VecDeque<String>, header: ReplyHeader, record: &[u8]) {
+    if header.xid == xid::NOTIFICATION
+        && let Ok(event) = WatchedEvent::decode(record)
+    {
+        if events.len() == EVENTS_MAX {
+            events.pop_front();
+        }
+        events.push_back(event.path.into_owned());
+    }
+}
+
 fn path_of(request: &Request<'_>) -> String {
     match request {
         Request::Create(create) => create.path.to_string(),
         Request::Delete(path) => path.path.to_string(),
         Request::GetData(path) | Request::GetChildren2(path) => path.path.to_string(),
+        Request::SetData { path, .. } | Request::Sync { path } => path.to_string(),
         _ => String::new(),
     }
 }

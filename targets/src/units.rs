@@ -97,7 +97,8 @@ impl fmt::Display for Size {
     }
 }
 
-/// Gives a type with `FromStr` and `Display` its form in files.
+/// Gives a type with `FromStr` and `Display` its form in files. The crate that uses it depends on serde and schemars.
+#[macro_export]
 macro_rules! text_form {
     ($type:ty, $numbers:literal, $what:literal, $examples:expr) => {
         impl<'de> ::serde::Deserialize<'de> for $type {
@@ -162,14 +163,13 @@ macro_rules! text_form {
         }
     };
 }
-pub(crate) use text_form;
 
 text_form!(Dur, false, "a duration such as \"5s\" or \"100ms\"", ["5s", "100ms"]);
 text_form!(Rate, true, "a rate such as \"20k/s\"", ["500/s", "20k/s"]);
 text_form!(Size, true, "a size such as \"256 B\"", ["256 B", "1 KiB"]);
 
 /// Splits `name(a, b)` into name and arguments; `name` alone has none.
-pub(crate) fn call(text: &str) -> Option<(&str, Vec<&str>)> {
+pub fn call(text: &str) -> Option<(&str, Vec<&str>)> {
     let text = text.trim();
     let Some((name, rest)) = text.split_once('(') else { return Some((text, Vec::new())) };
     let arguments = rest.strip_suffix(')')?;

@@ -1,0 +1,36 @@
+// Pieces of queries. `config` is the mixin's; a matcher is what stands between braces.
+{
+  // Several exporters may watch one cluster: of what they tell of the same thing one answer is taken, and none is
+  // counted twice.
+  new(config, matcher):: {
+    local query = self,
+    local cluster = config.clusterLabel,
+    local member = config.memberLabel,
+
+    // A metric's series; `more` are further matchers.
+    series(name, more=''):: '%s{%s}' % [name, std.join(', ', std.filter(function(m) m != '', [matcher, more]))],
+    // A histogram's quantile over a window, by the labels given besides those of the cluster.
+    quantile(q, name, window, by, more='')::
+      'histogram_quantile(%s, %s)' % [q, query.rates(name + '_bucket', window, by + ['le'], more)],
+    // The mean of what was timed in a window.
+    mean(name, window, by, more='')::
+      '%s / %s' % [query.rates(name + '_sum', window, by, more), query.rates(name + '_count', window, by, more)],
+    // Rates of a counter by the labels given.
+    rates(name, window, by, more='')::
+      'sum by (%s) (rate(%s[%s]))' % [std.join(', ', by), query.series(name, more), window],
+
+    // A cluster's value, by what a cluster is told apart.
+    ofCluster(name, more='', aggregate='max'):: '%s by (%s) (%s)' % [aggregate, cluster, query.series(name, more)],
+    // A member's.
+    ofMember(name, more='', by=[], aggregate='max')::
+      '%s by (%s) (%s)' % [aggregate, std.join(', ', [cluster, member] + by), query.series(name, more)],
+    // What a function over a window makes of a member's series, such as `rate`.
+    overMember(func, name, window, more='', by=[])::
+      'max by (%s) (%s(%s[%s]))' % [std.join(', ', [cluster, member] + by), func, query.series(name, more), window],
+    // What a member's gauge is in some seconds at the pace of a window.
+    predicted(name, window, seconds)::
+      'max by (%s) (predict_linear(%s[%s], %d))' % [std.join(', ', [cluster, member]), query.series(name), window, seconds],
+    overCluster(func, name, window, more='', by=[])::
+      'max by (%s) (%s(%s[%s]))' % [std.join(', ', [cluster] + by), func, query.series(name, more), window],
+  },
+}

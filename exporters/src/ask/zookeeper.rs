@@ -1,0 +1,164 @@
+//! The questions to a member of ZooKeeper, or of what speaks like it.
+
+use std::net::SocketAddr;
+
+use quorumeter_targets::Tls;
+use quorumeter_targets::http::Http;
+use quorumeter_targets::session::{self, ConnectError};
+use quorumeter_targets::tls::MemberTls;
+use quorumeter_targets::url::HostPort;
+use quorumeter_targets::zookeeper::admin::{self, AdminError};
+use tokio::net::lookup_host;
+use tokio::time::{Instant, timeout_at};
+
+use super::told::{Answer, Failure, Parse, Told};
+use super::web::Question;
+use super::{AskError, Watched};
+use crate::asked::ProblemKind;
+use crate::sample::Dialect;
+use crate::{keeper, zookeeper};
+
+/// Status 200 whatever there is to say: an error stands in the JSON.
+const ZABSTATE: Question = Question::get("/commands/zabstate");
+const VOTING_VIEW: Question = Question::get("/commands/voting_view");
+const LEADER: Question = Question::get("/commands/leader");
+const METRICS: Question = Question { refused: &[], ..Question::get("/metrics") };
+
+#[derive(Debug)]
+pub(super) struct Member {
+    address: HostPort,
+    tls: Option<MemberTls>,
+    admin: Option<Http>,
+    prometheus: Option<Http>,
+}
+
+/// What came of a question beside the four-letter words, and who reads it.
+type Others = Vec<(&'static str, Answer, Parse)>;
+
+impl Member {
+    pub(super) fn new(watched: &Watched, tls: Option<&Tls>) -> Result<Member, AskError> {
+        let tls = tls.map(|tls| tls.for_host(&watched.address.host)).transpose()?;
+        let plain = |address: &Option<HostPort>| {
+            address.as_ref().map(|address| Http::new(address, None, None)).transpose()
+        };
+        let (admin, prometheus) = (plain(&watched.admin)?, plain(&watched.prometheus)?);
+        Ok(Member { address: watched.address.clone(), tls, admin, prometheus })
+    }
+
+    /// What a word does not tell, because a member is looking for a leader, or leads and serves no clients, the AdminServer
+    /// does: nothing is concluded before it was asked.
+    pub(super) async fn ask(&self, told: &mut Told<'_>, deadline: Instant) {
+        let refusals = told.refusals();
+        let ((), admin, prometheus) = tokio::join!(
+            self.ask_words(told, deadline),
+            async {
+                let mut answers = Others::new();
+                if let Some(http) = &self.admin {
+                    let (zabstate, voting_view, leader) = tokio::join!(
+                        refusals.put("zabstate", ZABSTATE.ask(http, deadline)),
+                        refusals.put("voting_view", VOTING_VIEW.ask(http, deadline)),
+                        refusals.put("leader", LEADER.ask(http, deadline)),
+                    );
+                    answers.push(("zabstate", zabstate, zookeeper::zabstate));
+                    answers.push(("voting_view", voting_view, zookeeper::voting_view));
+                    answers.push(("leader", leader, zookeeper::leader));
+                }
+                answers
+            },
+            async {
+                match &self.prometheus {
+                    Some(http) => Some(refusals.put("prometheus", METRICS.ask(http, deadline)).await),
+                    None => None,
+                }
+            },
+        );
+        for (source, answer, parse) in admin {
+            told.take(source, answer, parse);
+        }
+        if let Some(answer) = prometheus {
+            let is_keeper = told.sample().system == Some(Dialect::Keeper);
+            let parse: Parse = if is_keeper { keeper::prometheus } else { zookeeper::prometheus };
+            told.take("prometheus", answer, parse);
+        }
+    }
+
+    /// Asks the words, one connection each: the member closes it behind its answer.
+    async fn ask_words(&self, told: &mut Told<'_>, deadline: Instant) {
+        let refusals = told.refusals();
+        let addresses = match self.addresses(deadline).await {
+            Ok(addresses) => addresses,
+            Err(failure) => {
+                told.take("srvr", Err(failure), zookeeper::srvr);
+                return;
+            }
+        };
+        let word = |word| self.word(&addresses, word, deadline);
+        let srvr = word("srvr").await;
+        let is_there = srvr.is_ok();
+        told.take("srvr", srvr, zookeeper::srvr);
+        if !is_there {
+            // A member that hangs keeps each connection in a queue that is its clients', too. And it serves nobody.
+            told.sample().serving = Some(false);
+            return;
+        }
+        let is_keeper = told.sample().system == Some(Dialect::Keeper);
+        let (mntr, lgif) = tokio::join!(refusals.put("mntr", word("mntr")), async {
+            if is_keeper { Some(refusals.put("lgif", word("lgif")).await) } else { None }
+        });
+        told.take("mntr", mntr, zookeeper::mntr);
+        if let Some(lgif) = lgif {
+            told.take("lgif", lgif, keeper::lgif);
+        }
+    }
+
+    async fn addresses(&self, deadline: Instant) -> Result<Vec<SocketAddr>, Failure> {
+        let HostPort { host, port } = &self.address;
+        let problem = |detail: String| Failure::Problem(ProblemKind::Connect, detail);
+        match timeout_at(deadline, lookup_host((host.as_str(), *port))).await {
+            Ok(Ok(found)) => Ok(found.collect()),
+            Ok(Err(error)) => Err(problem(format!("cannot look {host} up: {error}"))),
+            Err(_) => Err(problem(format!("nobody says in time where {host} is"))),
+        }
+    }
+
+    /// Asks a word at the first address where there is somebody.
+    async fn word(&self, addresses: &[SocketAddr], word: &'static str, deadline: Instant) -> Answer {
+        let mut failure = Failure::Problem(ProblemKind::Connect, "it has no address".to_owned());
+        for address in addresses {
+            let name = self.address.to_string();
+            let member = session::Member { name, address: *address, tls: self.tls.clone() };
+            let limit = deadline.saturating_duration_since(Instant::now());
+            match admin::four_letter_word(&member, word, limit).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => {
+                    let is_nobody_there = matches!(error, AdminError::Connect(ConnectError::Tcp(_)));
+                    failure = failure_of(&error);
+                    if !is_nobody_there {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(failure)
+    }
+}
+
+fn failure_of(error: &AdminError) -> Failure {
+    use std::io::ErrorKind;
+    let kind = match error {
+        AdminError::Connect(ConnectError::Timeout { .. }) | AdminError::Timeout(_) => ProblemKind::Timeout,
+        AdminError::Connect(ConnectError::Tls(_)) => ProblemKind::Tls,
+        AdminError::Connect(_) => ProblemKind::Connect,
+        AdminError::Io(error) => match error.kind() {
+            ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+                ProblemKind::Closed
+            }
+            _ => ProblemKind::Io,
+        },
+        AdminError::TooLong => ProblemKind::TooLong,
+        AdminError::Truncated => ProblemKind::Closed,
+        AdminError::Answer(_) | AdminError::Http(_) => ProblemKind::Syntax,
+        AdminError::Status(_) => ProblemKind::Status,
+    };
+    Failure::Problem(kind, error.to_string())
+}

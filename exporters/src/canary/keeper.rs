@@ -1,0 +1,128 @@
+//! The canary's nodes: made before its operations, kept, and removed after them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quorumeter_targets::zookeeper::Client;
+use quorumeter_targets::zookeeper::root::clean;
+use quorumeter_zk::{ErrorCode, path};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use super::operation::{value, watched};
+use super::{NAME, OPERATION_LIMIT, Place, RELEASE_LIMIT, Shared, Trouble, close};
+
+/// How often the lock and the nodes are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(3);
+
+/// How often it is looked for what killed canaries have left: once their sessions have expired.
+const SWEEP_EVERY_LOOKS: u32 = 10;
+
+/// Who holds the lock.
+pub(super) struct Keeper {
+    place: Arc<Place>,
+    client: Option<Client>,
+    looks: u32,
+    /// Whether there may be nodes to remove.
+    has_claimed: bool,
+}
+
+impl Keeper {
+    pub(super) fn new(place: Arc<Place>) -> Keeper {
+        Keeper { place, client: None, looks: 0, has_claimed: false }
+    }
+
+    /// Makes the nodes. Returns after the first attempt: operations without a node fail, and say so.
+    pub(super) async fn prepare(&mut self, shared: &Shared, ending: &mut watch::Receiver<bool>) {
+        tokio::select! {
+            looked = self.look_within_limit() => if let Err(trouble) = looked {
+                shared.stats().cannot_begin(trouble.to_string());
+            },
+            _ = ending.wait_for(|stop| *stop) => {}
+        }
+    }
+
+    /// Keeps them until the end is wanted. What goes wrong shows in the operations.
+    pub(super) async fn keep(&mut self, ending: &mut watch::Receiver<bool>) {
+        loop {
+            tokio::select! {
+                () = sleep(LOOK_EVERY) => {}
+                _ = ending.wait_for(|stop| *stop) => return,
+            }
+            tokio::select! {
+                _ = self.look_within_limit() => {}
+                _ = ending.wait_for(|stop| *stop) => return,
+            }
+        }
+    }
+
+    /// Removes them.
+    pub(super) async fn release(mut self) {
+        if !self.has_claimed {
+            return;
+        }
+        let release = async {
+            let client = self.connected().await?;
+            let root = client.1.root.clone();
+            root.release(client.0, RELEASE_LIMIT).await.map_err(Trouble::other)
+        };
+        // What is left now is the next canary's to remove.
+        let _ = timeout(RELEASE_LIMIT, release).await;
+        if let Some(client) = self.client {
+            close(client).await;
+        }
+    }
+
+    async fn look_within_limit(&mut self) -> Result<(), Trouble> {
+        let looked = timeout(OPERATION_LIMIT, self.look()).await.unwrap_or(Err(Trouble::Late));
+        if looked.is_err() {
+            self.client = None;
+        }
+        looked
+    }
+
+    async fn look(&mut self) -> Result<(), Trouble> {
+        let sweep = self.looks.is_multiple_of(SWEEP_EVERY_LOOKS);
+        self.looks = self.looks.wrapping_add(1);
+        self.has_claimed = true;
+        let (client, place) = self.connected().await?;
+        if exists(client, &value(place)).await? && exists(client, &watched(place)).await? {
+            place.root.take_lock(client).await.map_err(Trouble::other)?;
+        } else {
+            // Half of them may be there.
+            place.root.release(client, OPERATION_LIMIT).await.map_err(Trouble::other)?;
+            place.root.claim(client).await.map_err(Trouble::other)?;
+            for node in [value(place), watched(place)] {
+                client.create(&node, b"0", false).await?;
+            }
+        }
+        if sweep { remove_left_over(client, place).await } else { Ok(()) }
+    }
+
+    async fn connected(&mut self) -> Result<(&mut Client, &Place), Trouble> {
+        let client = match &mut self.client {
+            Some(client) => client,
+            none => none.insert(self.place.connect().await?),
+        };
+        Ok((client, &self.place))
+    }
+}
+
+async fn exists(client: &mut Client, node: &str) -> Result<bool, Trouble> {
+    match client.get(node).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.code() == Some(ErrorCode::NO_NODE) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Removes what killed canaries with the same parent have left.
+async fn remove_left_over(client: &mut Client, place: &Place) -> Result<(), Trouble> {
+    for name in client.children(&place.parent).await? {
+        let root = path::child(&place.parent, &name);
+        if name.starts_with(NAME) && root != place.root.path {
+            clean(client, &root).await.map_err(Trouble::other)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,223 @@
+//! What a client feels: a canary that writes, reads and watches nodes of its own, over and over.
+//!
+//! | operation | what is timed |
+//! |---|---|
+//! | `write` | a write to a node |
+//! | `read` | a read of it, from the member that the session is connected to |
+//! | `sync_read` | a sync and a read: what a client does that must not read old data |
+//! | `watch` | a write by one session, until another one's watch event of it |
+//!
+//! Each is due at its own times, at a fixed rate, and timed from when it was due. None has more than one operation on its
+//! way: those that fall due meanwhile are not sent, and are counted as missed. Each has a session of its own (the watch
+//! has two), so that one that hangs holds up no other, and one more session holds the lock.
+//!
+//! Its nodes are those of a run (see [`Root`]): they go when it stops. What a killed one leaves is removed by the next
+//! canary with the same parent, and by `quorumeter clean`.
+
+mod keeper;
+mod operation;
+mod schedule;
+mod stats;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use quorumeter_targets::session::Timeouts;
+use quorumeter_targets::zookeeper::client::ClientError;
+use quorumeter_targets::zookeeper::root::{DEFAULT_PARENT, Root};
+use quorumeter_targets::zookeeper::{Client, DialSettings, driver};
+use quorumeter_targets::{TargetUrl, TlsOptions};
+use tokio::sync::watch;
+use tokio::task::{JoinSet, LocalSet};
+use tokio::time::timeout;
+
+pub use stats::Operation;
+use stats::Stats;
+
+use crate::config::{CanarySettings, Cluster};
+use crate::family::Families;
+
+/// How long an operation may take before it is given up.
+pub const OPERATION_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long sessions outlive the canary when it is killed.
+const TIMEOUTS: Timeouts = Timeouts { session_ms: 10_000, connect_ms: 1000, read_share: 2.0 / 3.0 };
+
+/// How long the nodes' removal may take.
+const RELEASE_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long the end of a session may take.
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+
+/// What the names of canaries' nodes begin with.
+const NAME: &str = "canary-";
+
+/// A canary, on a thread of its own. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Canary {
+    shared: Arc<Shared>,
+    stop: watch::Sender<bool>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    stats: Mutex<Stats>,
+}
+
+impl Shared {
+    fn stats(&self) -> std::sync::MutexGuard<'_, Stats> {
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where a canary is at work.
+#[derive(Debug, Clone)]
+struct Place {
+    target: TargetUrl,
+    /// Of all canaries that are configured alike.
+    parent: String,
+    root: Root,
+    rate_per_s: f64,
+}
+
+impl Canary {
+    /// Begins, and goes on until it is stopped, whatever becomes of the ensemble.
+    pub fn start(cluster: &Cluster, settings: &CanarySettings) -> Canary {
+        let place = Place::new(&cluster.target, settings);
+        let shared = Arc::new(Shared::default());
+        let (stop, stopped) = watch::channel(false);
+        let of_thread = Arc::clone(&shared);
+        let thread =
+            thread::Builder::new().name("canary".into()).spawn(move || run(place, of_thread, stopped));
+        // A system that has no thread to spare shows in that nothing is counted.
+        Canary { shared, stop, thread: Mutex::new(thread.ok()) }
+    }
+
+    /// Adds what it has felt so far.
+    pub fn families(&self, cluster: &str, into: &mut Families) {
+        self.shared.stats().families(cluster, into);
+    }
+
+    /// Why the last operation that was not well was not, if the last one was not.
+    pub fn trouble(&self) -> Option<String> {
+        self.shared.stats().trouble()
+    }
+
+    /// Lets it end, and waits until it has removed its nodes, some seconds at most.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // A canary that panicked has ended, too.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Canary {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+    }
+}
+
+impl Place {
+    fn new(target: &TargetUrl, settings: &CanarySettings) -> Place {
+        let parent = match &settings.root {
+            Some(root) => root.clone(),
+            None if target.chroot.is_empty() => DEFAULT_PARENT.to_owned(),
+            None => target.chroot.clone(),
+        };
+        let name = format!("{NAME}{:016x}", draw_id());
+        let root = Root::new(&quorumeter_zk::path::child(&parent, &name), &name);
+        Place { target: target.clone(), parent, root, rate_per_s: settings.rate_per_s }
+    }
+
+    /// A session.
+    async fn connect(&self) -> Result<Client, Trouble> {
+        let tls = self.target.tls.as_ref().map(TlsOptions::load).transpose().map_err(Trouble::other)?;
+        let members = driver::resolve(&self.target.members, tls.as_ref()).await.map_err(Trouble::other)?;
+        // One round through the members: an operation that is due does not wait for them.
+        let connected = Client::connect(members, TIMEOUTS, DialSettings::default(), Duration::ZERO);
+        Ok(connected.await?)
+    }
+}
+
+/// Differs between canaries: another process, another time, or another one of this process.
+fn draw_id() -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    RandomState::new().hash_one((std::process::id(), now))
+}
+
+/// Why an operation was not well.
+#[derive(Debug)]
+enum Trouble {
+    /// What the client says.
+    Client(ClientError),
+    /// Nothing was sent.
+    Other(String),
+    /// It was given up.
+    Late,
+}
+
+impl Trouble {
+    fn other(error: impl ToString) -> Trouble {
+        Trouble::Other(error.to_string())
+    }
+
+    /// Whether it proves that nothing was done.
+    fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Trouble::Other(_) | Trouble::Client(ClientError::Connect(_) | ClientError::Server { .. })
+        )
+    }
+}
+
+impl From<ClientError> for Trouble {
+    fn from(error: ClientError) -> Trouble {
+        Trouble::Client(error)
+    }
+}
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Trouble::Client(error) => error.fmt(f),
+            Trouble::Other(message) => f.write_str(message),
+            Trouble::Late => write!(f, "no answer within {} s", OPERATION_LIMIT.as_secs()),
+        }
+    }
+}
+
+fn run(place: Place, shared: Arc<Shared>, stopped: watch::Receiver<bool>) {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+    LocalSet::new().block_on(&runtime, async move {
+        let place = Arc::new(place);
+        // The nodes are there before the operations begin, and go after them.
+        let mut keeper = keeper::Keeper::new(Arc::clone(&place));
+        let mut operations = JoinSet::new();
+        let mut ending = stopped.clone();
+        keeper.prepare(&shared, &mut ending).await;
+        if !*ending.borrow() {
+            for operation in Operation::ALL {
+                operations.spawn_local(operation::go_on(
+                    operation,
+                    Arc::clone(&place),
+                    Arc::clone(&shared),
+                    stopped.clone(),
+                ));
+            }
+        }
+        keeper.keep(&mut ending).await;
+        while operations.join_next().await.is_some() {}
+        keeper.release().await;
+    });
+}
+
+/// Ends a session, unless that takes too long: it expires anyway.
+async fn close(client: Client) {
+    let _ = timeout(CLOSE_LIMIT, client.close()).await;
+}

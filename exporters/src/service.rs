@@ -1,0 +1,288 @@
+//! An exporter as a service: clusters asked when somebody scrapes, and never in between.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use quorumeter_targets::TargetUrl;
+use quorumeter_targets::url::HostPort;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::ask::{self, Asker};
+use crate::asked::{Asked, Problem, ProblemKind};
+use crate::canary::Canary;
+use crate::catalog;
+use crate::config::{Cluster, Config, Probe, Secret, Settings};
+use crate::derive::{self, Memory};
+use crate::family::{Families, Family};
+use crate::own;
+use crate::sample::Value;
+use crate::serve::{Gather, Gathering, Refused, Wanted};
+
+/// Probed targets whose counters are remembered, those that were probed last.
+const PROBED_MAX: usize = 128;
+
+/// Who asks the members of a cluster.
+pub trait Members: Send + Sync + 'static {
+    /// What came of asking all of them. Several may ask at once.
+    fn ask(&self) -> Gathering<'_, Vec<Asked>>;
+}
+
+/// Makes the one who asks a cluster's members. The error is a message.
+pub type Reach = fn(&Cluster) -> Result<Arc<dyn Members>, String>;
+
+impl Members for Asker {
+    fn ask(&self) -> Gathering<'_, Vec<Asked>> {
+        Box::pin(self.ask())
+    }
+}
+
+/// The members as they are asked over the network.
+///
+/// # Errors
+///
+/// A message when files of certificates or secrets cannot be read.
+pub fn over_the_network(cluster: &Cluster) -> Result<Arc<dyn Members>, String> {
+    let Settings { admin, prometheus_port, timeout, token, .. } = &cluster.settings;
+    let at = |host: &HostPort, port: u16| HostPort { host: host.host.clone(), port };
+    let members = cluster.target.members.iter().enumerate().map(|(place, address)| ask::Watched {
+        address: address.clone(),
+        admin: admin.of(place, address),
+        prometheus: prometheus_port.map(|port| at(address, port)),
+    });
+    let watch = ask::Watch {
+        cluster: cluster.name.clone(),
+        system: cluster.target.system,
+        members: members.collect(),
+        limit: *timeout,
+        tls: cluster.target.tls.clone(),
+        token: token.as_ref().map(Secret::read).transpose()?,
+    };
+    Ok(Arc::new(Asker::new(watch).map_err(|error| error.to_string())?))
+}
+
+/// Clusters that are asked at scrape time, and this process itself.
+pub struct Service {
+    reach: Reach,
+    setup: Mutex<Arc<Setup>>,
+    probed: Mutex<VecDeque<Arc<Watched>>>,
+    reloads: [(&'static str, AtomicU64); 2],
+}
+
+/// What one configuration makes.
+struct Setup {
+    clusters: Vec<Arc<Watched>>,
+    probe: Probe,
+}
+
+/// A cluster that is watched.
+struct Watched {
+    cluster: Cluster,
+    members: Arc<dyn Members>,
+    /// What survives between scrapes, and a reload that leaves the target as it is.
+    memory: Arc<Mutex<Memory>>,
+    canary: Option<Arc<Canary>>,
+}
+
+/// Why a configuration cannot be put into effect.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("cluster {cluster:?}: {message}")]
+pub struct SetupError {
+    /// The cluster's name.
+    pub cluster: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+impl Service {
+    /// Begins to watch what the configuration says.
+    ///
+    /// # Errors
+    ///
+    /// When a cluster cannot be set up, as its certificates cannot be read.
+    pub fn new(config: &Config, reach: Reach) -> Result<Service, SetupError> {
+        let setup = Setup::new(config, reach, None)?;
+        Ok(Service {
+            reach,
+            setup: Mutex::new(Arc::new(setup)),
+            probed: Mutex::new(VecDeque::new()),
+            reloads: [("ok", AtomicU64::new(0)), ("failed", AtomicU64::new(0))],
+        })
+    }
+
+    /// Whether the configuration can be put into effect; nothing is begun.
+    ///
+    /// # Errors
+    ///
+    /// As [`Service::new`].
+    pub fn check(config: &Config, reach: Reach) -> Result<(), SetupError> {
+        reached(config, reach).map(drop)
+    }
+
+    /// Watches what another configuration says from now on. After an error everything is as it was.
+    ///
+    /// # Errors
+    ///
+    /// As [`Service::new`].
+    pub fn reload(&self, config: &Config) -> Result<(), SetupError> {
+        let before = Arc::clone(&lock(&self.setup));
+        let setup = Setup::new(config, self.reach, Some(&before))?;
+        *lock(&self.setup) = Arc::new(setup);
+        lock(&self.probed).clear();
+        Ok(())
+    }
+
+    /// Counts an attempt to read the configuration anew.
+    pub fn count_reload(&self, ok: bool) {
+        self.reloads[usize::from(!ok)].1.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Ends the canaries, which remove what they made.
+    pub fn stop(&self) {
+        let setup = Arc::clone(&lock(&self.setup));
+        for canary in setup.clusters.iter().filter_map(|watched| watched.canary.as_ref()) {
+            canary.stop();
+        }
+    }
+
+    fn of_this_process(&self, into: &mut Families) {
+        into.add(&catalog::BUILD_INFO, vec![env!("CARGO_PKG_VERSION").to_owned()], Value::Number(1.0));
+        for (outcome, count) in &self.reloads {
+            let count = count.load(Ordering::Relaxed) as f64;
+            into.add(&catalog::RELOADS, vec![(*outcome).to_owned()], Value::Number(count));
+        }
+        own::families(into);
+    }
+
+    /// The target that is to be probed, as it was probed before if it was.
+    fn probed(&self, wanted: Wanted, probe: &Probe) -> Result<Arc<Watched>, Refused> {
+        if probe.allow.is_empty() {
+            return Err(Refused::Off);
+        }
+        let target: TargetUrl = wanted.target.parse().map_err(|e| Refused::Target(format!("{e}")))?;
+        if let Some(member) = probe.refused(&target.members) {
+            return Err(Refused::NotAllowed(member.to_string()));
+        }
+        let name = wanted.cluster.unwrap_or_else(|| default_name(&target));
+        let settings = probe.settings.fit_for(target.system);
+        let cluster = Cluster::new(name, target, settings).map_err(Refused::Target)?;
+        let mut probed = lock(&self.probed);
+        if let Some(place) = probed.iter().position(|watched| watched.cluster == cluster)
+            && let Some(watched) = probed.remove(place)
+        {
+            probed.push_front(Arc::clone(&watched));
+            return Ok(watched);
+        }
+        let members = (self.reach)(&cluster).map_err(Refused::Setup)?;
+        let watched = Arc::new(Watched { cluster, members, memory: Arc::default(), canary: None });
+        probed.push_front(Arc::clone(&watched));
+        probed.truncate(PROBED_MAX);
+        Ok(watched)
+    }
+}
+
+/// The label of a cluster that nobody named: its first member.
+pub fn default_name(target: &TargetUrl) -> String {
+    target.members.first().map(ToString::to_string).unwrap_or_default()
+}
+
+impl Setup {
+    fn new(config: &Config, reach: Reach, before: Option<&Setup>) -> Result<Setup, SetupError> {
+        let clusters = reached(config, reach)?.into_iter().map(|(cluster, members)| {
+            let same = before.and_then(|setup| {
+                setup.clusters.iter().find(|old| {
+                    old.cluster.name == cluster.name && old.cluster.target.members == cluster.target.members
+                })
+            });
+            let canary = match same {
+                Some(old) if old.cluster == *cluster => old.canary.clone(),
+                _ => cluster.settings.canary.as_ref().map(|canary| Arc::new(Canary::start(cluster, canary))),
+            };
+            let memory = same.map(|old| Arc::clone(&old.memory)).unwrap_or_default();
+            Arc::new(Watched { cluster: cluster.clone(), members, memory, canary })
+        });
+        Ok(Setup { clusters: clusters.collect(), probe: config.probe.clone() })
+    }
+}
+
+/// A cluster, and who asks it.
+type Reached<'c> = (&'c Cluster, Arc<dyn Members>);
+
+/// Who asks each cluster. Made anew each time, as files of certificates and secrets may have changed.
+fn reached(config: &Config, reach: Reach) -> Result<Vec<Reached<'_>>, SetupError> {
+    let of = |cluster| match reach(cluster) {
+        Ok(members) => Ok((cluster, members)),
+        Err(message) => Err(SetupError { cluster: cluster.name.clone(), message }),
+    };
+    config.clusters.iter().map(of).collect()
+}
+
+impl Watched {
+    async fn tell(&self, limit: Duration) -> Families {
+        let asked = match timeout(limit, self.members.ask()).await {
+            Ok(asked) => asked,
+            Err(_) => self.cluster.target.members.iter().map(|member| late(member, limit)).collect(),
+        };
+        let mut families = Families::default();
+        derive::families(&self.cluster.name, &asked, &mut lock(&self.memory), &mut families);
+        if let Some(canary) = &self.canary {
+            canary.families(&self.cluster.name, &mut families);
+        }
+        families
+    }
+}
+
+/// A member that has not told when whoever scrapes could wait no longer.
+fn late(member: &HostPort, limit: Duration) -> Asked {
+    let detail = format!("the scrape had to end after {} ms", limit.as_millis());
+    let problem = Problem { source: "scrape", kind: ProblemKind::Timeout, detail };
+    Asked { member: member.to_string(), took: limit, problems: vec![problem], ..Asked::default() }
+}
+
+impl Gather for Service {
+    fn gather(&self) -> Gathering<'_, Vec<Family>> {
+        Box::pin(async { self.gather_within(Duration::MAX).await.unwrap_or_default() })
+    }
+
+    /// Members that do not tell in time are not up: there is always something to tell.
+    fn gather_within(&self, limit: Duration) -> Gathering<'_, Option<Vec<Family>>> {
+        Box::pin(async move {
+            let setup = Arc::clone(&lock(&self.setup));
+            let mut asking = JoinSet::new();
+            for (place, watched) in setup.clusters.iter().enumerate() {
+                let watched = Arc::clone(watched);
+                asking.spawn(async move { (place, watched.tell(limit).await) });
+            }
+            let mut told = asking.join_all().await;
+            told.sort_by_key(|(place, _)| *place);
+            let mut all = Families::default();
+            for (_, families) in told {
+                all.append(families);
+            }
+            self.of_this_process(&mut all);
+            Some(all.into_sorted())
+        })
+    }
+
+    fn clusters(&self) -> Vec<(String, String)> {
+        let setup = Arc::clone(&lock(&self.setup));
+        let told =
+            |watched: &Arc<Watched>| (watched.cluster.name.clone(), watched.cluster.target.to_string());
+        setup.clusters.iter().map(told).collect()
+    }
+
+    fn probe(&self, wanted: Wanted, limit: Duration) -> Gathering<'_, Result<Vec<Family>, Refused>> {
+        Box::pin(async move {
+            let setup = Arc::clone(&lock(&self.setup));
+            let watched = self.probed(wanted, &setup.probe)?;
+            Ok(watched.tell(limit).await.into_sorted())
+        })
+    }
+}
+
+/// What was half-way through a change when a thread panicked is still the best that there is.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,231 @@
+//! `quorumeter export`
+
+use std::io;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use quorumeter_exporters::config::{
+    self, Admin, Allowed, CanarySettings, Cluster, Config, DEFAULT_LISTEN, DEFAULT_TIMEOUT, Secret, Settings,
+};
+use quorumeter_exporters::serve::{Gather, serve};
+use quorumeter_exporters::service::{Service, default_name, over_the_network};
+use quorumeter_loadgen::plan::units::{Dur, Rate};
+use quorumeter_targets::System;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::tls::TlsArgs;
+use crate::{EXIT_ENVIRONMENT, diagnose};
+
+/// Where Consul's own tools have the token.
+const CONSUL_TOKEN: &str = "CONSUL_HTTP_TOKEN";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Ensemble to tell of, as zk://HOST:PORT,HOST:PORT, etcd://… or consul://…, with every member; zks://, etcds:// and
+    /// consuls:// over TLS. NAME=URL names it, for the label `cluster`; else that is its first member. Repeatable.
+    #[arg(long, value_name = "[NAME=]URL")]
+    target: Vec<String>,
+    /// Configuration file (TOML), for what differs between clusters, and for reloading by SIGHUP.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where to listen; 127.0.0.1:9142 when left out. Port 0 is a free one.
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<String>,
+    /// How long a member may take to answer everything; 5s when left out. Keep it below Prometheus's scrape_timeout.
+    #[arg(long, value_name = "DURATION")]
+    timeout: Option<Dur>,
+    /// Port of the members' AdminServers, which tell the voters and the state of elections (ZooKeeper).
+    #[arg(long, value_name = "PORT")]
+    admin_port: Option<u16>,
+    /// Port of the members' own Prometheus endpoints (ZooKeeper).
+    #[arg(long, value_name = "PORT")]
+    prometheus_port: Option<u16>,
+    /// Let a canary write, read and watch nodes of its own, each as often as this, as in 1/s (ZooKeeper).
+    #[arg(long, value_name = "RATE")]
+    canary: Option<Rate>,
+    /// Path below which the canary has its nodes; /quorumeter when left out.
+    #[arg(long, value_name = "PATH", requires = "canary")]
+    canary_root: Option<String>,
+    /// Member that may be probed through /probe?target=URL; * for any. Repeatable; none when left out.
+    #[arg(long, value_name = "HOST[:PORT]")]
+    probe_allow: Vec<Allowed>,
+    #[command(flatten)]
+    tls: TlsArgs,
+    /// Only say whether the configuration is right.
+    #[arg(long)]
+    check: bool,
+}
+
+pub(crate) fn run(args: &Args) -> u8 {
+    match try_run(args) {
+        Ok(()) => 0,
+        Err(code) => code,
+    }
+}
+
+fn try_run(args: &Args) -> Result<(), u8> {
+    let config = configured(args)?;
+    if args.check {
+        Service::check(&config, over_the_network).map_err(|error| diagnose::usage(&error.to_string()))?;
+        let names: Vec<_> = config.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
+        diagnose::print(&format!("the configuration is right; clusters: {}\n", names.join(", ")));
+        return Ok(());
+    }
+    let environment = |e: io::Error| diagnose::fail(&e, EXIT_ENVIRONMENT);
+    let listener = listen(config.listen.as_deref().unwrap_or(DEFAULT_LISTEN))?;
+    let address = listener.local_addr().map_err(environment)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(environment)?;
+    runtime.block_on(async {
+        // Taken over before a canary begins, so that a signal never leaves its nodes behind.
+        let signals = Signals::new(args.config.is_some()).map_err(environment)?;
+        let service = Service::new(&config, over_the_network);
+        let service = Arc::new(service.map_err(|error| diagnose::usage(&error.to_string()))?);
+        diagnose::print(&format!("http://{address}/metrics\n"));
+        let stop = until_stopped(signals, args, &config, &service);
+        let served = serve(listener, Arc::clone(&service) as Arc<dyn Gather>, stop).await;
+        let ending = Arc::clone(&service);
+        // It waits for threads. One that panicked has ended, too.
+        let _ = tokio::task::spawn_blocking(move || ending.stop()).await;
+        served.map_err(environment)
+    })
+}
+
+/// Everything that the file and the flags say.
+fn configured(args: &Args) -> Result<Config, u8> {
+    let mut config = match &args.config {
+        Some(path) => config::load(path)
+            .map_err(|error| diagnose::usage(&format!("the configuration {}: {error}", path.display())))?,
+        None => Config::default(),
+    };
+    let settings = settings(args).map_err(|message| diagnose::usage(&message))?;
+    for text in &args.target {
+        let cluster = cluster(text, &args.tls, &settings)?;
+        if config.clusters.iter().any(|other| other.name == cluster.name) {
+            let name = cluster.name;
+            return Err(diagnose::usage(&format!(
+                "there are two clusters {name:?}; name them with --target NAME=URL"
+            )));
+        }
+        config.clusters.push(cluster);
+    }
+    if args.tls.is_given() && !config.clusters.iter().any(|cluster| cluster.target.tls.is_some()) {
+        return Err(TlsArgs::needs_target());
+    }
+    if let Some(listen) = &args.listen {
+        config::check_listen(listen).map_err(|message| diagnose::usage(&format!("--listen: {message}")))?;
+        config.listen = Some(listen.clone());
+    }
+    config.probe.allow.extend(args.probe_allow.iter().cloned());
+    if args.config.is_none() {
+        config.probe.settings = Settings { canary: None, ..settings };
+    }
+    if config.clusters.is_empty() && config.probe.allow.is_empty() {
+        return Err(diagnose::usage(
+            "there is nothing to tell of; name an ensemble with --target zk://HOST:PORT,HOST:PORT (etcd://, consul://), or a \
+             file with --config FILE; `quorumeter ensemble up embedded:1` starts one to try",
+        ));
+    }
+    Ok(config)
+}
+
+/// What the flags say of the targets of the command line.
+fn settings(args: &Args) -> Result<Settings, String> {
+    let canary = args.canary.map(|rate| CanarySettings::new(rate, args.canary_root.clone()));
+    Ok(Settings {
+        admin: args.admin_port.map_or(Admin::None, Admin::Port),
+        prometheus_port: args.prometheus_port,
+        timeout: args
+            .timeout
+            .map_or(Ok(DEFAULT_TIMEOUT), config::timeout)
+            .map_err(|m| format!("--timeout: {m}"))?,
+        canary: canary.transpose().map_err(|message| format!("--canary: {message}"))?,
+        token: None,
+    })
+}
+
+fn cluster(text: &str, tls: &TlsArgs, settings: &Settings) -> Result<Cluster, u8> {
+    let scheme_end = text.find("://").unwrap_or(text.len());
+    let (name, url) = match text[..scheme_end].split_once('=') {
+        Some((name, _)) => (Some(name), &text[name.len() + 1..]),
+        None => (None, text),
+    };
+    let mut target = diagnose::target(url)?;
+    if target.tls.is_some() {
+        target = tls.watched(url)?;
+    }
+    let mut settings = settings.fit_for(target.system);
+    if target.system == System::Consul && std::env::var_os(CONSUL_TOKEN).is_some() {
+        settings.token = Some(Secret::Env(CONSUL_TOKEN.to_owned()));
+    }
+    let name = name.map_or_else(|| default_name(&target), str::to_owned);
+    Cluster::new(name, target, settings).map_err(|message| diagnose::usage(&format!("--target: {message}")))
+}
+
+fn listen(at: &str) -> Result<TcpListener, u8> {
+    TcpListener::bind(at).map_err(|error| {
+        let next = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                "something listens there already; stop it, or choose another port with --listen HOST:PORT"
+            }
+            io::ErrorKind::PermissionDenied => {
+                "ports below 1024 need a privilege; choose another with --listen HOST:PORT"
+            }
+            _ => "choose an address of this machine with --listen HOST:PORT",
+        };
+        diagnose::say(&format!("error: cannot listen on {at}: {error}; {next}"));
+        EXIT_ENVIRONMENT
+    })
+}
+
+/// The signals of a service.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+    /// Whether SIGHUP means to read the configuration anew; else the terminal is gone.
+    reloads: bool,
+}
+
+impl Signals {
+    fn new(reloads: bool) -> io::Result<Signals> {
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+            reloads,
+        })
+    }
+
+    /// Whether the next one wants the end; else it wants the configuration read anew.
+    async fn end(&mut self) -> bool {
+        tokio::select! {
+            _ = self.interrupt.recv() => true,
+            _ = self.terminate.recv() => true,
+            _ = self.hang_up.recv() => !self.reloads,
+        }
+    }
+}
+
+/// Reads the configuration anew when that is wanted, until the end is.
+async fn until_stopped(mut signals: Signals, args: &Args, first: &Config, service: &Service) {
+    let mut listen = first.listen.clone();
+    while !signals.end().await {
+        let reloaded = configured(args).and_then(|config| {
+            service.reload(&config).map_err(|error| diagnose::usage(&error.to_string()))?;
+            Ok(config)
+        });
+        service.count_reload(reloaded.is_ok());
+        match reloaded {
+            Ok(config) => {
+                diagnose::say(&format!("configuration read anew; {} clusters", config.clusters.len()));
+                if config.listen != listen {
+                    diagnose::say("it says to listen elsewhere: that takes effect with the next start");
+                }
+                listen = config.listen;
+            }
+            Err(_) => diagnose::say("the configuration stays as it was"),
+        }
+    }
+    diagnose::say("stopping");
+}
