@@ -2,7 +2,9 @@
 // Every test program compiles this file, and uses a part of it.
 #![allow(dead_code)]
 
+pub(crate) mod http;
 pub(crate) mod pair;
+pub(crate) mod prometheus;
 
 use std::fs::OpenOptions;
 use std::io::{Read as _, Write as _};
