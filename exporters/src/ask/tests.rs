@@ -173,6 +173,7 @@ fn leader_of_zookeeper(question: &str) -> Reply {
         "/commands/zabstate" => fixture!("zookeeper/3.9.4/leader.zabstate.json"),
         "/commands/voting_view" => fixture!("zookeeper/3.9.4/leader.voting_view.json"),
         "/commands/leader" => fixture!("zookeeper/3.9.4/leader.leader.json"),
+        "/commands/last_snapshot" => fixture!("zookeeper/3.9.4/leader.last_snapshot.json"),
         "/metrics" => fixture!("zookeeper/3.9.4-prometheus/leader.metrics.txt"),
         _ => return Status(404, ""),
     })
@@ -218,10 +219,17 @@ async fn a_member_of_zookeeper_is_asked_what_it_can_tell_and_nothing_else() {
     let watched = Watched { admin: everywhere.clone(), prometheus: everywhere, ..server.watched() };
     let one = asker(System::ZooKeeper, vec![watched]).ask().await.remove(0);
     assert_eq!(problems(&one), []);
-    let of = ["srvr", "mntr", "zabstate", "voting_view", "leader", "prometheus"];
+    let of = ["srvr", "mntr", "zabstate", "voting_view", "leader", "last_snapshot", "prometheus"];
     assert_eq!(one.sources, of.map(|source| (source, true)));
-    let questions =
-        ["/commands/leader", "/commands/voting_view", "/commands/zabstate", "/metrics", "mntr", "srvr"];
+    let questions = [
+        "/commands/last_snapshot",
+        "/commands/leader",
+        "/commands/voting_view",
+        "/commands/zabstate",
+        "/metrics",
+        "mntr",
+        "srvr",
+    ];
     assert_eq!(server.asked(), questions);
     let sample = one.sample.unwrap();
     assert_eq!((sample.system, sample.role), (Some(Dialect::ZooKeeper), Some(Role::Leader)));
@@ -255,6 +263,7 @@ async fn not_serving_is_no_verdict_before_the_admin_server_was_asked() {
     let silent = |question: &str| match question {
         "srvr" | "mntr" => Text(fixture!("zookeeper/written/not-serving.srvr.txt")),
         "/commands/zabstate" => Text(fixture!("zookeeper/written/leader-serves-no.zabstate.json")),
+        "/commands/monitor" => Text(fixture!("zookeeper/written/leader-serves-no.monitor.json")),
         other => leader_of_zookeeper(other),
     };
     let server = Server::start(silent).await;
@@ -263,6 +272,7 @@ async fn not_serving_is_no_verdict_before_the_admin_server_was_asked() {
     assert_eq!(problems(&one), []);
     let sample = one.sample.unwrap();
     assert_eq!((sample.role, sample.serving), (Some(Role::Leader), Some(false)), "leaderServes=no");
+    assert_eq!(sample.synced_followers, Some(2), "of `monitor`, which only leaders tell");
     let one = asker(System::ZooKeeper, vec![server.watched()]).ask().await.remove(0);
     assert_eq!(problems(&one), []);
     let sample = one.sample.unwrap();

@@ -15,13 +15,15 @@ use super::told::{Answer, Failure, Parse, Told};
 use super::web::Question;
 use super::{AskError, Watched};
 use crate::asked::ProblemKind;
-use crate::sample::Dialect;
+use crate::sample::{Dialect, Role};
 use crate::{keeper, zookeeper};
 
 /// Status 200 whatever there is to say: an error stands in the JSON.
 const ZABSTATE: Question = Question::get("/commands/zabstate");
 const VOTING_VIEW: Question = Question::get("/commands/voting_view");
 const LEADER: Question = Question::get("/commands/leader");
+const LAST_SNAPSHOT: Question = Question::get("/commands/last_snapshot");
+const MONITOR: Question = Question::get("/commands/monitor");
 const METRICS: Question = Question { refused: &[], ..Question::get("/metrics") };
 
 #[derive(Debug)]
@@ -54,14 +56,16 @@ impl Member {
             async {
                 let mut answers = Others::new();
                 if let Some(http) = &self.admin {
-                    let (zabstate, voting_view, leader) = tokio::join!(
+                    let (zabstate, voting_view, leader, last_snapshot) = tokio::join!(
                         refusals.put("zabstate", ZABSTATE.ask(http, deadline)),
                         refusals.put("voting_view", VOTING_VIEW.ask(http, deadline)),
                         refusals.put("leader", LEADER.ask(http, deadline)),
+                        refusals.put("last_snapshot", LAST_SNAPSHOT.ask(http, deadline)),
                     );
                     answers.push(("zabstate", zabstate, zookeeper::zabstate));
                     answers.push(("voting_view", voting_view, zookeeper::voting_view));
                     answers.push(("leader", leader, zookeeper::leader));
+                    answers.push(("last_snapshot", last_snapshot, zookeeper::last_snapshot));
                 }
                 answers
             },
@@ -74,6 +78,13 @@ impl Member {
         );
         for (source, answer, parse) in admin {
             told.take(source, answer, parse);
+        }
+        // Of a leader that serves no clients, `mntr` tells nothing. Of one that is just losing its leadership, this is an
+        // error, and so it is not asked of others.
+        let serves_nobody = told.sample().serving == Some(false) && told.sample().role == Some(Role::Leader);
+        if let Some(http) = self.admin.as_ref().filter(|_| serves_nobody) {
+            let answer = refusals.put("monitor", MONITOR.ask(http, deadline)).await;
+            told.take("monitor", answer, zookeeper::monitor);
         }
         if let Some(answer) = prometheus {
             let is_keeper = told.sample().system == Some(Dialect::Keeper);
