@@ -78,8 +78,7 @@ fn try_run(args: &Args) -> Result<(), u8> {
     let otlp = config.otlp.as_ref().map(endpoint).transpose()?;
     if args.check {
         Service::check(&config, over_the_network).map_err(|error| diagnose::usage(&error.to_string()))?;
-        let names: Vec<_> = config.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
-        diagnose::print(&format!("the configuration is right; clusters: {}\n", names.join(", ")));
+        diagnose::print(&format!("the configuration is right; clusters: {}\n", names(&config)));
         return Ok(());
     }
     let environment = |e: io::Error| diagnose::fail(&e, EXIT_ENVIRONMENT);
@@ -105,6 +104,11 @@ fn try_run(args: &Args) -> Result<(), u8> {
         let _ = tokio::task::spawn_blocking(end).await;
         served.map_err(environment)
     })
+}
+
+fn names(config: &Config) -> String {
+    let names: Vec<_> = config.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
+    names.join(", ")
 }
 
 /// Everything that the file and the flags say.
@@ -257,7 +261,7 @@ async fn until_stopped(mut signals: Signals, args: &Args, first: &Config, servic
         service.count_reload(reloaded.is_ok());
         match reloaded {
             Ok(config) => {
-                diagnose::say(&format!("configuration read anew; {} clusters", config.clusters.len()));
+                diagnose::say(&format!("configuration read anew; clusters: {}", names(&config)));
                 let now = (config.listen, config.otlp);
                 if now != before {
                     diagnose::say("where to listen and where to push take effect with the next start");

@@ -17,6 +17,7 @@ use quorumeter_targets::zookeeper::{Client, DialSettings, Root, driver};
 use quorumeter_zk::{ErrorCode, OpCode};
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::support::http::Collector;
 use crate::support::{QUORUMETER, quorumeter, scripted, srvr, words};
 
 /// Longer than anything here takes, on any machine.
@@ -603,4 +604,27 @@ fn a_configuration_is_read_anew_and_a_wrong_one_changes_nothing() {
     assert_eq!((up(&text, "first", &first), up(&text, "second", &second)), (None, Some(1.0)), "{text}");
     let said = exporter.end();
     assert!(said.contains("did you mean \"timeout\"?") && said.contains("stays as it was"), "{said}");
+}
+
+#[test]
+fn what_is_told_is_pushed_too() {
+    let server = empty();
+    let collector = Collector::start(&[200]);
+    let target = format!("c={}", url(server.address()));
+    let otlp = format!("http://anna:hunter2@{}", collector.address);
+    let exporter = Exporter::start(&["--target", &target, "--otlp", &otlp]);
+    let begun = Instant::now();
+    while collector.metrics().is_empty() {
+        assert!(begun.elapsed() < LIMIT, "nothing is pushed");
+        thread::sleep(Duration::from_millis(20));
+    }
+    let said = exporter.end();
+    assert!(!said.contains("hunter2") && !said.contains("could not be pushed"), "{said}");
+    let pushes = collector.metrics();
+    assert!(pushes.len() >= 2, "at once, and when it ends");
+    for (resource, metrics) in pushes {
+        assert!(resource.contains(&("service.name".into(), "quorumeter".into())), "{resource:?}");
+        let names: Vec<_> = metrics.iter().map(|metric| metric.name.as_str()).collect();
+        assert!(names.contains(&"quorum_member_up"), "{names:?}");
+    }
 }
