@@ -4,6 +4,7 @@
 
 pub(crate) mod http;
 pub(crate) mod pair;
+pub(crate) mod prometheus;
 
 use std::fs::OpenOptions;
 use std::io::{Read as _, Write as _};
