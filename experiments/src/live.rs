@@ -12,16 +12,27 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use quorumeter_ensemble::launch::{self, Launched};
 use quorumeter_exporters::bench::{Bench, BenchInfo, Time};
+use quorumeter_exporters::config::{Admin, Cluster, Config, Settings};
 use quorumeter_exporters::otlp::{
     Endpoint, EndpointError, Push, Pusher, Reading, Resource, Source, TraceOf, push_trace,
 };
 use quorumeter_exporters::serve::{Gather, Gathering, serve};
+use quorumeter_exporters::service::{Service, over_the_network};
 use quorumeter_exporters::{Families, Family};
 use quorumeter_loadgen::{Told, Workload};
-use quorumeter_record::{FaultStage, Phase, ProbeRole, RowKind};
+use quorumeter_record::{FailoverPlan, FaultStage, Phase, ProbeRole, RowKind};
+use quorumeter_targets::TargetUrl;
+use quorumeter_targets::url::HostPort;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
+
+/// The label `cluster` of the members that are measured.
+pub const CLUSTER: &str = "measured";
+
+/// How long a member may take to tell everything.
+const ASK_LIMIT: Duration = Duration::from_secs(2);
 
 /// Time between two pushes.
 const PUSH_PERIOD: Duration = Duration::from_secs(5);
@@ -81,6 +92,10 @@ pub(crate) struct Live(Option<Arc<Known>>);
 
 struct Known {
     bench: Mutex<Bench>,
+    /// Who asks the members for scrapers, and for pushes, once it is known who they are. Each has connections of its own:
+    /// those that one thread has opened are served by that thread alone.
+    for_scrapes: Mutex<Option<Arc<Service>>>,
+    for_pushes: Mutex<Option<Arc<Service>>>,
     /// What the user should be told.
     notices: Mutex<Vec<String>>,
 }
@@ -110,7 +125,12 @@ pub(crate) fn start(
     if listener.is_none() && audience.otlp.is_none() {
         return Ok(Default::default());
     }
-    let known = Arc::new(Known { bench: Mutex::new(Bench::new(info)), notices: Mutex::default() });
+    let known = Arc::new(Known {
+        bench: Mutex::new(Bench::new(info)),
+        for_scrapes: Mutex::default(),
+        for_pushes: Mutex::default(),
+        notices: Mutex::default(),
+    });
     let server = listener.map(|listener| Server::start(listener, Arc::clone(&known))).transpose();
     let mut tellers = Tellers { server: server.map_err(AudienceError::Thread)?, ..Tellers::default() };
     if let Some(endpoint) = &audience.otlp {
@@ -174,6 +194,28 @@ impl Tellers {
 }
 
 impl Live {
+    /// The members are these, from now on; of launched ones the AdminServers are known.
+    pub(crate) fn members(&self, url: &TargetUrl, launched: Option<&Launched>) {
+        let Some(known) = &self.0 else { return };
+        let admin = |launched: &Launched| -> Option<Vec<HostPort>> {
+            let of = |member: &launch::Member| member.admin.map(host_port);
+            launched.members.iter().map(of).collect()
+        };
+        let settings = Settings {
+            admin: launched.and_then(admin).map_or(Admin::None, Admin::Each),
+            timeout: ASK_LIMIT,
+            ..Settings::default()
+        };
+        let cluster = Cluster { name: CLUSTER.to_owned(), target: url.clone(), settings };
+        let config = Config { clusters: vec![cluster], ..Config::default() };
+        for members in [&known.for_scrapes, &known.for_pushes] {
+            match Service::new(&config, over_the_network) {
+                Ok(service) => *lock(members) = Some(Arc::new(service)),
+                Err(error) => lock(&known.notices).push(format!("members are not asked for others: {error}")),
+            }
+        }
+    }
+
     /// A phase begins.
     pub(crate) fn phase(&self, phase: Phase) {
         self.with(|bench| bench.phase(phase));
@@ -219,35 +261,55 @@ impl Live {
 }
 
 /// Of the workload's streams, by number, whether they are write probes.
-pub(crate) fn write_probes(workload: &Workload, plan: Option<&quorumeter_record::FailoverPlan>) -> Vec<bool> {
+pub(crate) fn write_probes(workload: &Workload, plan: Option<&FailoverPlan>) -> Vec<bool> {
     let probes = || plan.iter().flat_map(|plan| &plan.probes);
     let is_write = |name: &str| probes().any(|probe| probe.stream == name && probe.role == ProbeRole::Write);
     workload.streams.iter().map(|stream| is_write(&stream.name)).collect()
 }
 
 impl Known {
-    async fn read(&self) -> Reading {
-        let mut families = Families::default();
+    /// What members tell within the limit, then what the run tells by then.
+    async fn read(&self, members: &Mutex<Option<Arc<Service>>>, limit: Duration) -> Reading {
+        let members = lock(members).clone();
+        let asked = match &members {
+            Some(members) => members.gather_within(limit).await,
+            None => None,
+        };
+        let mut of_run = Families::default();
         let exponentials = {
             // Both kinds of histogram are of the same moment.
             let bench = lock(&self.bench);
-            bench.families(&mut families);
+            bench.families(&mut of_run);
             bench.exponentials()
         };
-        Reading { families: families.into_sorted(), exponentials }
+        // The order of the catalog, in which a measurement comes last.
+        let families = asked.into_iter().flatten().chain(of_run.into_sorted()).collect();
+        Reading { families, exponentials }
     }
 }
 
 impl Gather for Known {
     fn gather(&self) -> Gathering<'_, Vec<Family>> {
-        Box::pin(async { self.read().await.families })
+        Box::pin(async { self.read(&self.for_scrapes, Duration::MAX).await.families })
+    }
+
+    fn gather_within(&self, limit: Duration) -> Gathering<'_, Option<Vec<Family>>> {
+        Box::pin(async move { Some(self.read(&self.for_scrapes, limit).await.families) })
+    }
+
+    fn clusters(&self) -> Vec<(String, String)> {
+        lock(&self.for_scrapes).as_ref().map(|members| members.clusters()).unwrap_or_default()
     }
 }
 
 impl Source for Known {
     fn read(&self) -> Gathering<'_, Reading> {
-        Box::pin(self.read())
+        Box::pin(self.read(&self.for_pushes, Duration::MAX))
     }
+}
+
+fn host_port(address: SocketAddr) -> HostPort {
+    HostPort { host: address.ip().to_string(), port: address.port() }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -92,6 +92,10 @@ fn a_run_can_be_scraped_from_its_beginning_until_it_is_judged() {
     let place = |phase: &&str| PHASES.iter().position(|known| known == phase);
     assert!(phases.is_sorted_by_key(place), "{phases:?}");
 
+    let member = &record.manifest().target.as_ref().unwrap().members[0].address;
+    let up = format!("quorum_member_up{{cluster=\"measured\",member=\"{member}\"}}");
+    assert!(scrapes.iter().any(|scrape| sample(scrape, &up) == Some(1.0)), "members are told of beside it");
+
     // What was told last is what the record has in all its intervals.
     let last = scrapes.last().unwrap();
     assert!(sample(last, "bench_outage_seconds").is_some_and(|seconds| seconds < 2.0));
@@ -190,6 +194,8 @@ fn a_run_pushes_its_metrics_and_its_trace() {
     let point = response.data_points.iter().find(|point| is(&point.attributes, &["app", "read"])).unwrap();
     let in_buckets: u64 = point.positive.iter().flat_map(|buckets| &buckets.bucket_counts).sum();
     assert_eq!((point.count as f64, in_buckets + point.zero_count), (reads, point.count));
+
+    assert!(pushes.iter().any(|(_, metrics)| metrics.iter().any(|metric| metric.name == "quorum_member_up")));
 
     let spans = collector.spans();
     let whole = spans.iter().find(|span| span.parent_span_id.is_empty()).expect("a span of it all");
