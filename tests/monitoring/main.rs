@@ -46,11 +46,21 @@ const PATIENCE: Duration = Duration::from_secs(180);
 const EXPECTED: [&str; 3] = ["QuorumLeaderChanged", "QuorumMemberDown", "QuorumNoFailureTolerance"];
 
 /// Alerts that it may fire, each with the reason.
-const POSSIBLE: [(&str, &str); 1] =
-    [("QuorumProbeErrors", "a second without a leader is much of a window that is twelve times as short")];
+const POSSIBLE: [(&str, &str); 2] = [
+    ("QuorumElectionSlow", "how long an election takes is the machine's"),
+    (
+        "QuorumProbeErrors",
+        "a second without a leader, or of a busy machine, is much of a window that is a twelfth",
+    ),
+];
 
 /// Queries that have no data here, each with the reason: a part of the expression.
-const WITHOUT_DATA: [(&str, &str); 0] = [];
+const WITHOUT_DATA: [(&str, &str); 4] = [
+    ("bench_fault_active", "a run has no faults; a failover measurement has"),
+    ("quorum_commits_failed_total", "ClickHouse Keeper alone tells it"),
+    ("quorum_process_written_bytes_total", "from /proc, of members that a measurement has started itself"),
+    ("quorum_process_read_bytes_total", "from /proc, of members that a measurement has started itself"),
+];
 
 const WORKLOAD: &str = r#"
 name = "monitored"
@@ -92,8 +102,9 @@ fn dashboards_and_alerts_tell_what_happens_to_real_ensembles() {
     let from = unix_now();
 
     std::thread::sleep(BASELINE);
-    let fired = firing(&prometheus);
-    assert!(fired.is_empty(), "before anything happened: {fired:?}");
+    let mut fired = firing(&prometheus);
+    fired.retain(|(name, _)| !POSSIBLE.iter().any(|(possible, _)| possible == name));
+    assert!(fired.is_empty(), "before anything happened: {fired:?}; the canary: {:?}", outcomes(&prometheus));
 
     let leader = leader_of(&ensembles.zookeeper);
     ensembles.zookeeper.kill(leader).unwrap();
@@ -217,7 +228,7 @@ fn start_exporter(children: &Children, dir: &Path, ensembles: &Ensembles) -> Soc
             config += &format!("admin = [{}]\n", admin.join(", "));
         }
         if name == KILLED {
-            config += "canary = { rate = \"5/s\" }\n";
+            config += "canary = { rate = \"1/s\" }\n";
         }
     }
     std::fs::write(dir.join("export.toml"), config).unwrap();
@@ -373,6 +384,12 @@ fn firing(prometheus: &Prometheus) -> BTreeSet<(String, String)> {
 /// Alerts that fired at any time.
 fn fired_in(prometheus: &Prometheus, time: (f64, f64)) -> BTreeSet<(String, String)> {
     names(prometheus.range("ALERTS{alertstate=\"firing\"}", time, 1))
+}
+
+/// What became of the canary's operations so far.
+fn outcomes(prometheus: &Prometheus) -> Vec<String> {
+    let outcomes = prometheus.now("sum by (operation, outcome) (quorum_probe_operations_total) > 0");
+    outcomes.iter().map(|series| format!("{:?} {:?}", series.labels, series.points)).collect()
 }
 
 fn names(alerts: Vec<Series>) -> BTreeSet<(String, String)> {
