@@ -4,12 +4,17 @@ use std::io;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use quorumeter_exporters::config::{
-    self, Admin, Allowed, CanarySettings, Cluster, Config, DEFAULT_LISTEN, DEFAULT_TIMEOUT, Secret, Settings,
+    self, Admin, Allowed, CanarySettings, Cluster, Config, DEFAULT_LISTEN, DEFAULT_TIMEOUT, Otlp, Secret,
+    Settings,
 };
+use quorumeter_exporters::otlp::endpoint::HEADERS_VARIABLE;
+use quorumeter_exporters::otlp::{self, Endpoint, Push, Pusher};
+use quorumeter_exporters::own;
 use quorumeter_exporters::serve::{Gather, serve};
-use quorumeter_exporters::service::{Service, default_name, over_the_network};
+use quorumeter_exporters::service::{Pushing, Service, default_name, over_the_network};
 use quorumeter_loadgen::plan::units::{Dur, Rate};
 use quorumeter_targets::System;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -50,6 +55,10 @@ pub(crate) struct Args {
     /// Member that may be probed through /probe?target=URL; * for any. Repeatable; none when left out.
     #[arg(long, value_name = "HOST[:PORT]")]
     probe_allow: Vec<Allowed>,
+    /// Push the metrics over OTLP (HTTP, protobuf) to URL/v1/metrics, too, as in http://127.0.0.1:4318. Headers come from
+    /// OTEL_EXPORTER_OTLP_HEADERS.
+    #[arg(long, value_name = "URL")]
+    otlp: Option<String>,
     #[command(flatten)]
     tls: TlsArgs,
     /// Only say whether the configuration is right.
@@ -66,6 +75,7 @@ pub(crate) fn run(args: &Args) -> u8 {
 
 fn try_run(args: &Args) -> Result<(), u8> {
     let config = configured(args)?;
+    let otlp = config.otlp.as_ref().map(endpoint).transpose()?;
     if args.check {
         Service::check(&config, over_the_network).map_err(|error| diagnose::usage(&error.to_string()))?;
         let names: Vec<_> = config.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
@@ -81,12 +91,18 @@ fn try_run(args: &Args) -> Result<(), u8> {
         let signals = Signals::new(args.config.is_some()).map_err(environment)?;
         let service = Service::new(&config, over_the_network);
         let service = Arc::new(service.map_err(|error| diagnose::usage(&error.to_string()))?);
+        let pusher = otlp.map(|push| push_to(push, address.port(), &service)).transpose()?;
         diagnose::print(&format!("http://{address}/metrics\n"));
         let stop = until_stopped(signals, args, &config, &service);
         let served = serve(listener, Arc::clone(&service) as Arc<dyn Gather>, stop).await;
-        let ending = Arc::clone(&service);
+        let end = move || {
+            if let Some(pusher) = pusher {
+                pusher.finish();
+            }
+            service.stop();
+        };
         // It waits for threads. One that panicked has ended, too.
-        let _ = tokio::task::spawn_blocking(move || ending.stop()).await;
+        let _ = tokio::task::spawn_blocking(end).await;
         served.map_err(environment)
     })
 }
@@ -115,6 +131,9 @@ fn configured(args: &Args) -> Result<Config, u8> {
     if let Some(listen) = &args.listen {
         config::check_listen(listen).map_err(|message| diagnose::usage(&format!("--listen: {message}")))?;
         config.listen = Some(listen.clone());
+    }
+    if let Some(url) = &args.otlp {
+        config.otlp = Some(Otlp::new(url.clone()));
     }
     config.probe.allow.extend(args.probe_allow.iter().cloned());
     if args.config.is_none() {
@@ -160,6 +179,26 @@ fn cluster(text: &str, tls: &TlsArgs, settings: &Settings) -> Result<Cluster, u8
     }
     let name = name.map_or_else(|| default_name(&target), str::to_owned);
     Cluster::new(name, target, settings).map_err(|message| diagnose::usage(&format!("--target: {message}")))
+}
+
+/// Where to push, and how often.
+fn endpoint(otlp: &Otlp) -> Result<(Endpoint, Duration), u8> {
+    let headers = std::env::var(HEADERS_VARIABLE).ok();
+    let endpoint = Endpoint::new(&otlp.url, headers.as_deref());
+    Ok((endpoint.map_err(|error| diagnose::usage(&error.to_string()))?, otlp.period))
+}
+
+/// Begins to push what the service tells.
+fn push_to(
+    (endpoint, period): (Endpoint, Duration),
+    port: u16,
+    service: &Arc<Service>,
+) -> Result<Pusher, u8> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let resource = otlp::resource(env!("CARGO_PKG_VERSION"), &own::instance(port));
+    let push = Push { endpoint, resource, start_unix_ns: now.as_nanos() as u64, period };
+    let source = Arc::new(Pushing::new(Arc::clone(service)));
+    Pusher::start(push, source, diagnose::say).map_err(|error| diagnose::fail(&error, EXIT_ENVIRONMENT))
 }
 
 fn listen(at: &str) -> Result<TcpListener, u8> {
@@ -209,7 +248,7 @@ impl Signals {
 
 /// Reads the configuration anew when that is wanted, until the end is.
 async fn until_stopped(mut signals: Signals, args: &Args, first: &Config, service: &Service) {
-    let mut listen = first.listen.clone();
+    let mut before = (first.listen.clone(), first.otlp.clone());
     while !signals.end().await {
         let reloaded = configured(args).and_then(|config| {
             service.reload(&config).map_err(|error| diagnose::usage(&error.to_string()))?;
@@ -219,10 +258,11 @@ async fn until_stopped(mut signals: Signals, args: &Args, first: &Config, servic
         match reloaded {
             Ok(config) => {
                 diagnose::say(&format!("configuration read anew; {} clusters", config.clusters.len()));
-                if config.listen != listen {
-                    diagnose::say("it says to listen elsewhere: that takes effect with the next start");
+                let now = (config.listen, config.otlp);
+                if now != before {
+                    diagnose::say("where to listen and where to push take effect with the next start");
                 }
-                listen = config.listen;
+                before = now;
             }
             Err(_) => diagnose::say("the configuration stays as it was"),
         }

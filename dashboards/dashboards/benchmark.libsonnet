@@ -58,7 +58,7 @@ function(config, kit)
           panel.stacked(
             'Outcomes other than ok',
             'ops',
-            'failed: the reply proves that it was not applied; unknown: sent, and nothing proves what became of it; shed: never sent.',
+            'failed: the reply proves that it was not applied; unknown: sent, and nothing proves what became of it; shed: never sent. Empty while all is well.',
             [panel.query(
               'sum by (stream, op, outcome) (rate(bench_operations_total{%s, outcome!="ok"}[%s]))' % [streams, window],
               '{{stream}} {{op}} {{outcome}}'
@@ -81,17 +81,17 @@ function(config, kit)
           ),
           percentiles(
             'Service time, percentiles',
-            'From when an operation was sent until it was done, of those that were answered. It hides waiting: compare systems by response time.',
+            'From when an operation was sent until it was done, of those that succeeded. It hides waiting: compare systems by response time.',
             'bench_service_seconds'
           ),
           percentiles(
             'Wait, percentiles',
-            'From when an operation was intended until it was sent.',
+            'From when an operation was intended until it was sent, of those that succeeded.',
             'bench_wait_seconds'
           ),
           percentiles(
             'Delivery of watches, percentiles',
-            'From when a write was intended until a watcher had its event. Empty without watchers in the workload.',
+            'From when a write was intended until a watcher had its event, or until that was given up. Empty without watchers in the workload.',
             'bench_watch_delivery_seconds',
             ['stream']
           ),

@@ -87,7 +87,7 @@ function(config, kit)
         title: 'What clients feel',
         panels: [
           panel.heatmap(
-            'Latency of the canary',
+            'Latency of the canary, distribution',
             'How many operations of the canary took how long, from when they were due. A second band above the first is a group of clients that wait longer, which no mean shows. Empty without `--canary`.',
             'sum by (le) (increase(quorum_probe_duration_seconds_bucket{%s}[%s]))' % [felt, window]
           ),
@@ -135,7 +135,7 @@ function(config, kit)
               panel.query('sum(increase(quorum_commits_failed_total{%s}[%s]))' % [members, window], 'failed commits'),
               panel.query('sum(increase(quorum_proposals_failed_total{%s}[%s]))' % [members, window], 'failed proposals'),
               panel.query('sum(increase(quorum_snapshots_failed_total{%s}[%s]))' % [members, window], 'failed snapshots'),
-              panel.query('sum(quorum_alarms{%s})' % members, 'alarms'),
+              panel.query('max(quorum_alarms{%s})' % members, 'alarms'),
             ]
           ),
           panel.lines(

@@ -78,7 +78,7 @@ function(config, kit) {
   requests(matcher, width=12, suffix=''):: panel.lines(
     'Requests as servers time them, mean' + suffix,
     's',
-    'By the member that owns the connection, without the network and the client. ' + kit.caveat.milliseconds + ' The lowest bucket of ClickHouse Keeper is 10 ms.',
+    'By the member that owns the connection, without the network and the client. ' + kit.caveat.milliseconds + ' The lowest bucket of ClickHouse Keeper is 10 ms. Those of Consul contain blocking queries, which wait for a change.',
     [panel.query(kit.queries(matcher).mean('quorum_server_request_duration_seconds', window, ['op']), '{{op}}')],
     width
   ),
@@ -100,9 +100,9 @@ function(config, kit) {
   ),
 
   felt(matcher, width=12, suffix=''):: panel.lines(
-    'Latency of the canary' + suffix,
+    'Latency of the canary, percentiles' + suffix,
     's',
-    'What a client feels, from when the operation was due: 50th, 99th and 99.9th percentile of the window, by buckets that double from 50 µs to 6.6 s. Operations that failed or hung count with the time until they were given up. Empty without `--canary`.',
+    'What a client feels, from when the operation was due: 50th, 99th and 99.9th percentile of the window, by buckets that double from 50 µs to 6.6 s. Operations that failed or got no answer count with the time until then; those that were due while an earlier one hung are in the outcomes only. Empty without `--canary`.',
     [
       panel.query(
         kit.queries(matcher).quantile(quantile.q, 'quorum_probe_duration_seconds', window, ['operation']),

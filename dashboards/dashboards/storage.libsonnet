@@ -58,6 +58,12 @@ function(config, kit)
             [panel.query(query.mean('quorum_snapshot_duration_seconds', window, [member]), kit.member)]
           ),
           panel.lines(
+            'Since the last snapshot',
+            's',
+            'A saw-tooth. What has been written since must be read again from the log when the member starts. Told by the AdminServer of ZooKeeper.',
+            [panel.query('time() - max by (%s) (quorum_last_snapshot_timestamp_seconds{%s})' % [member, members], kit.member)]
+          ),
+          panel.lines(
             'Bytes to and from storage',
             'Bps',
             'What the process caused to be read and written. Known of members that Quorumeter launched itself.',

@@ -60,7 +60,7 @@ function(config, kit)
           panel.lines(
             'Acknowledgements and round trips of peers, mean',
             's',
-            'Read it together with the lag, never alone: ZooKeeper samples one proposal in a thousand, and never the acknowledgements of the slowest follower, which come after the commit. On etcd it is the round trip to the peer, on Consul the time since the last contact.',
+            'Read it together with the lag, never alone: ZooKeeper samples one proposal in a thousand, and never the acknowledgements of the slowest follower, which come after the commit. On etcd it is the round trip to the peer, on Consul the replication to it, as its leader tells it.',
             [panel.query(query.mean('quorum_peer_ack_seconds', window, [member, 'peer']), kit.member + ' → {{peer}}')]
           ),
           panel.lines(

@@ -255,8 +255,8 @@ catalog! {
     CLUSTER_VOTERS: "quorum_cluster_voters" Gauge "members" [] Cluster "Voters of the ensemble, by the voter map of its members." {}
         "Absent until a member has told it: the exporter's own list may leave members out.";
     CLUSTER_SERVING_VOTERS: "quorum_cluster_serving_voters" Gauge "members" [] Cluster "Voters that are up and have a leader." {} "";
-    FAILURE_TOLERANCE: "quorum_failure_tolerance" Gauge "members" [] Cluster "How many more voters may fail before there is no quorum: those that serve and are in sync, less a majority of all." { consul: "`consul_autopilot_failure_tolerance`" }
-        "Negative when the quorum is lost already.";
+    FAILURE_TOLERANCE: "quorum_failure_tolerance" Gauge "members" [] Cluster "How many more voters may fail before there is no quorum: those that serve and are in sync, less a majority of all." {}
+        "Negative when the quorum is lost already. In sync are, of ZooKeeper and Keeper, as many as the leader's `synced_followers` says; of etcd and Consul, those that can be caught up from the leader's log (5,000 and 10,240 entries behind at most). Who does not answer the exporter is not in sync. Where it does not watch all voters, only the leader's word counts, and without that it is absent.";
     LEADER_CHANGES: "quorum_leader_changes_total" Counter "changes" [] Cluster "Leaders in a higher term than the last one's, as this exporter has seen them since it started." {}
         "Two changes between two scrapes count as one: a lower bound. Does not begin again when a member does.";
 

@@ -19,6 +19,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::otlp::Endpoint;
+
 /// The largest configuration file, bytes.
 pub const MAX_FILE: usize = 1 << 20;
 
@@ -619,11 +621,9 @@ fn with_tls(mut target: TargetUrl, table: Option<Spanned<TlsTable>>) -> Result<T
 
 fn check_otlp(table: OtlpTable) -> Result<Otlp, Wrong> {
     let url = table.url.get_ref();
-    if !(url.starts_with("http://") || url.starts_with("https://")) {
-        return Err((
-            table.url.span(),
-            "url: write where the receiver is, as in http://collector:4318".into(),
-        ));
+    // The headers are the environment's, and no fault of the file.
+    if let Err(error) = Endpoint::new(url, None) {
+        return Err((table.url.span(), error.to_string()));
     }
     let mut otlp = Otlp::new(url.clone());
     if let Some(period) = table.period {

@@ -26,6 +26,11 @@ pub fn families(into: &mut Families) {
     }
 }
 
+/// A name that tells this process from those on other machines and ports.
+pub fn instance(port: u16) -> String {
+    format!("{}:{port}", rustix::system::uname().nodename().to_string_lossy())
+}
+
 fn seconds(time: Timespec) -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }

@@ -46,8 +46,6 @@ pub struct Sample {
     pub leader_commit_index: Option<u64>,
     /// Followers that are in sync; of leaders only.
     pub synced_followers: Option<u64>,
-    /// How many voters may fail, where it computes that itself (Consul's autopilot, of leaders only).
-    pub failure_tolerance: Option<i64>,
     /// When its process started, Unix time in seconds by its own clock, where it tells that instead of for how long.
     pub started_unix_s: Option<f64>,
     /// Everything else.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use quorumeter_targets::TargetUrl;
 use quorumeter_targets::url::HostPort;
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -17,15 +18,22 @@ use crate::catalog;
 use crate::config::{Cluster, Config, Probe, Secret, Settings};
 use crate::derive::{self, Memory};
 use crate::family::{Families, Family};
+use crate::otlp::{Reading, Source};
 use crate::own;
 use crate::sample::Value;
 use crate::serve::{Gather, Gathering, Refused, Wanted};
 
+/// How long what is pushed may be gathered.
+const PUSH_LIMIT: Duration = Duration::from_secs(8);
+
 /// Probed targets whose counters are remembered, those that were probed last.
 const PROBED_MAX: usize = 128;
 
+/// Problems of a cluster that are told to people.
+const PROBLEMS_MAX: usize = 20;
+
 /// Who asks the members of a cluster.
-pub trait Members: Send + Sync + 'static {
+pub trait Members: std::fmt::Debug + Send + Sync + 'static {
     /// What came of asking all of them. Several may ask at once.
     fn ask(&self) -> Gathering<'_, Vec<Asked>>;
 }
@@ -64,6 +72,7 @@ pub fn over_the_network(cluster: &Cluster) -> Result<Arc<dyn Members>, String> {
 }
 
 /// Clusters that are asked at scrape time, and this process itself.
+#[derive(Debug)]
 pub struct Service {
     reach: Reach,
     setup: Mutex<Arc<Setup>>,
@@ -72,18 +81,22 @@ pub struct Service {
 }
 
 /// What one configuration makes.
+#[derive(Debug)]
 struct Setup {
     clusters: Vec<Arc<Watched>>,
     probe: Probe,
 }
 
 /// A cluster that is watched.
+#[derive(Debug)]
 struct Watched {
     cluster: Cluster,
     members: Arc<dyn Members>,
     /// What survives between scrapes, and a reload that leaves the target as it is.
     memory: Arc<Mutex<Memory>>,
     canary: Option<Arc<Canary>>,
+    /// What went wrong when it was asked last, for people.
+    problems: Mutex<Vec<String>>,
 }
 
 /// Why a configuration cannot be put into effect.
@@ -136,7 +149,7 @@ impl Service {
 
     /// Counts an attempt to read the configuration anew.
     pub fn count_reload(&self, ok: bool) {
-        self.reloads[usize::from(!ok)].1.fetch_add(1, Ordering::Relaxed);
+        self.reloads[usize::from(!ok)].1.fetch_add(1, Ordering::Release);
     }
 
     /// Ends the canaries, which remove what they made.
@@ -145,15 +158,6 @@ impl Service {
         for canary in setup.clusters.iter().filter_map(|watched| watched.canary.as_ref()) {
             canary.stop();
         }
-    }
-
-    fn of_this_process(&self, into: &mut Families) {
-        into.add(&catalog::BUILD_INFO, vec![env!("CARGO_PKG_VERSION").to_owned()], Value::Number(1.0));
-        for (outcome, count) in &self.reloads {
-            let count = count.load(Ordering::Relaxed) as f64;
-            into.add(&catalog::RELOADS, vec![(*outcome).to_owned()], Value::Number(count));
-        }
-        own::families(into);
     }
 
     /// The target that is to be probed, as it was probed before if it was.
@@ -176,7 +180,13 @@ impl Service {
             return Ok(watched);
         }
         let members = (self.reach)(&cluster).map_err(Refused::Setup)?;
-        let watched = Arc::new(Watched { cluster, members, memory: Arc::default(), canary: None });
+        let watched = Arc::new(Watched {
+            cluster,
+            members,
+            memory: Arc::default(),
+            canary: None,
+            problems: Mutex::default(),
+        });
         probed.push_front(Arc::clone(&watched));
         probed.truncate(PROBED_MAX);
         Ok(watched)
@@ -201,7 +211,13 @@ impl Setup {
                 _ => cluster.settings.canary.as_ref().map(|canary| Arc::new(Canary::start(cluster, canary))),
             };
             let memory = same.map(|old| Arc::clone(&old.memory)).unwrap_or_default();
-            Arc::new(Watched { cluster: cluster.clone(), members, memory, canary })
+            Arc::new(Watched {
+                cluster: cluster.clone(),
+                members,
+                memory,
+                canary,
+                problems: Mutex::default(),
+            })
         });
         Ok(Setup { clusters: clusters.collect(), probe: config.probe.clone() })
     }
@@ -225,6 +241,7 @@ impl Watched {
             Ok(asked) => asked,
             Err(_) => self.cluster.target.members.iter().map(|member| late(member, limit)).collect(),
         };
+        *lock(&self.problems) = problems(&asked);
         let mut families = Families::default();
         derive::families(&self.cluster.name, &asked, &mut lock(&self.memory), &mut families);
         if let Some(canary) = &self.canary {
@@ -232,6 +249,24 @@ impl Watched {
         }
         families
     }
+}
+
+fn of_this_process(reloads: [(&str, u64); 2], into: &mut Families) {
+    into.add(&catalog::BUILD_INFO, vec![env!("CARGO_PKG_VERSION").to_owned()], Value::Number(1.0));
+    for (outcome, count) in reloads {
+        into.add(&catalog::RELOADS, vec![outcome.to_owned()], Value::Number(count as f64));
+    }
+    own::families(into);
+}
+
+/// What went wrong, a line each; the first ones, when there are many.
+fn problems(asked: &[Asked]) -> Vec<String> {
+    let of = |member: &Asked| {
+        let name = member.member.clone();
+        let line = move |problem: &Problem| format!("{name}: {}: {}", problem.source, problem.detail);
+        member.problems.iter().map(line).collect::<Vec<_>>()
+    };
+    asked.iter().flat_map(of).take(PROBLEMS_MAX).collect()
 }
 
 /// A member that has not told when whoever scrapes could wait no longer.
@@ -249,6 +284,9 @@ impl Gather for Service {
     /// Members that do not tell in time are not up: there is always something to tell.
     fn gather_within(&self, limit: Duration) -> Gathering<'_, Option<Vec<Family>>> {
         Box::pin(async move {
+            // Counted after it was in effect: whoever sees it counted sees it in effect.
+            let reloads =
+                self.reloads.each_ref().map(|(outcome, count)| (*outcome, count.load(Ordering::Acquire)));
             let setup = Arc::clone(&lock(&self.setup));
             let mut asking = JoinSet::new();
             for (place, watched) in setup.clusters.iter().enumerate() {
@@ -261,7 +299,7 @@ impl Gather for Service {
             for (_, families) in told {
                 all.append(families);
             }
-            self.of_this_process(&mut all);
+            of_this_process(reloads, &mut all);
             Some(all.into_sorted())
         })
     }
@@ -273,11 +311,48 @@ impl Gather for Service {
         setup.clusters.iter().map(told).collect()
     }
 
+    fn problems(&self) -> Vec<String> {
+        let setup = Arc::clone(&lock(&self.setup));
+        let of = |watched: &Arc<Watched>| {
+            let canary = watched.canary.as_ref().and_then(|canary| canary.trouble());
+            let canary = canary.map(|trouble| format!("canary: {trouble}"));
+            let name = watched.cluster.name.clone();
+            let all: Vec<_> = lock(&watched.problems).iter().cloned().chain(canary).collect();
+            all.into_iter().map(move |problem| format!("{name}: {problem}"))
+        };
+        setup.clusters.iter().flat_map(of).collect()
+    }
+
     fn probe(&self, wanted: Wanted, limit: Duration) -> Gathering<'_, Result<Vec<Family>, Refused>> {
         Box::pin(async move {
             let setup = Arc::clone(&lock(&self.setup));
             let watched = self.probed(wanted, &setup.probe)?;
             Ok(watched.tell(limit).await.into_sorted())
+        })
+    }
+}
+
+/// A service as it is pushed: gathered on the runtime on which it is served, where its connections are at home.
+#[derive(Debug)]
+pub struct Pushing {
+    service: Arc<Service>,
+    runtime: Handle,
+}
+
+impl Pushing {
+    /// Within the runtime on which the service is served.
+    pub fn new(service: Arc<Service>) -> Pushing {
+        Pushing { service, runtime: Handle::current() }
+    }
+}
+
+impl Source for Pushing {
+    fn read(&self) -> Gathering<'_, Reading> {
+        let service = Arc::clone(&self.service);
+        let gathering = self.runtime.spawn(async move { service.gather_within(PUSH_LIMIT).await });
+        Box::pin(async move {
+            let families = gathering.await.ok().flatten().unwrap_or_default();
+            Reading { families, exponentials: Vec::new() }
         })
     }
 }

@@ -34,7 +34,6 @@ fn told_by_fields(sample: &Sample) -> Vec<&'static Metric> {
     note(sample.commit_index.is_some(), &[&catalog::COMMIT_INDEX]);
     note(sample.applied_index.is_some(), &[&catalog::APPLIED_INDEX]);
     note(sample.commit_index.is_some() && sample.term.is_some(), &[&catalog::LAG]);
-    note(sample.failure_tolerance.is_some(), &[&catalog::FAILURE_TOLERANCE]);
     told
 }
 

@@ -51,7 +51,6 @@ fn agrees(part: &Sample, whole: &Sample) -> bool {
         && is_part(&part.last_index, &whole.last_index)
         && is_part(&part.leader_commit_index, &whole.leader_commit_index)
         && is_part(&part.synced_followers, &whole.synced_followers)
-        && is_part(&part.failure_tolerance, &whole.failure_tolerance)
         && part.values.iter().all(|entry| whole.values.contains(entry))
 }
 

@@ -353,6 +353,16 @@ fn the_period_changes_at_once_and_mntr_stays_at_once_a_second() {
         let seconds = (last_ns - first_ns) / PERIOD_MAX.as_nanos() as u64;
         assert!(full <= 1 + seconds + 1, "{full} in {seconds} s");
         assert_eq!(full, told.iter().filter(|line| line.process.is_some()).count() as u64);
+        for line in &told {
+            let told = |series: &str| line.metrics.get(series).copied();
+            let is_full = line.process.as_ref().map(|process| (3.0, process.cpu_ns as f64 / 1e9));
+            let (term, cpu) = is_full.unzip();
+            assert_eq!(told("quorum_term"), term, "{line:?}");
+            assert_eq!(told("quorum_process_cpu_seconds_total"), cpu, "{line:?}");
+            assert_eq!(line.metrics.is_empty(), is_full.is_none(), "{line:?}");
+            let elections = line.elections.map(|elections| elections.count as f64);
+            assert_eq!(told("quorum_election_duration_seconds_count"), elections, "{line:?}");
+        }
         assert!(member.open.get().1 <= 2, "one `srvr` and one `mntr` at a time");
 
         poller.set_period(PERIOD_MAX);

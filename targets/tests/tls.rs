@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use quorumeter_targets::http::{Answer, Http, HttpError, HttpSetupError, Limits};
 use quorumeter_targets::session::{ConnectError, Identity, Member, Timeouts, WatchEvent};
 use quorumeter_targets::tls::TlsFailure;
+use quorumeter_targets::url::HostPort;
 use quorumeter_targets::zookeeper::client::ClientError;
 use quorumeter_targets::zookeeper::connection::ZooKeeperConnection;
 use quorumeter_targets::zookeeper::{Client, Dataset, DialSettings, Layout, ZooKeeper, admin};
@@ -23,11 +25,11 @@ use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use tokio_rustls::{TlsAcceptor, rustls};
 
 /// Longer than any reply's value, and than one record.
 const VALUE_LEN: usize = 40_000;
@@ -378,6 +380,70 @@ async fn a_port_of_the_other_kind_is_told() {
         Client::connect(vec![plainly(closing)], TIMEOUTS, DialSettings::default(), Duration::ZERO);
     let error = connected.await.err().unwrap();
     assert!(matches!(error, ClientError::Connect(ConnectError::Closed(_))), "{error}");
+}
+
+/// HTTP over the same TLS as everything else, and nothing else's: this process has no provider of cryptography of its own.
+#[tokio::test]
+async fn questions_over_http_are_secured_in_the_same_way() {
+    async fn member(acceptor: TlsAcceptor) -> u16 {
+        let (listener, address) = listen().await;
+        tokio::spawn(async move {
+            while let Ok((tcp, _)) = listener.accept().await {
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    let Ok(mut stream) = acceptor.accept(tcp).await else { return };
+                    if stream.read(&mut [0; 1024]).await.is_ok_and(|read| read > 0) {
+                        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").await;
+                    }
+                    let _ = stream.read(&mut [0; 1]).await;
+                });
+            }
+        });
+        address.port()
+    }
+    async fn ask(options: Option<&TlsOptions>, host: &str, port: u16) -> Result<Answer, HttpError> {
+        let address = HostPort { host: host.to_owned(), port };
+        let tls = options.map(|options| options.load().unwrap());
+        let http = Http::new(&address, tls.as_ref(), None).unwrap();
+        http.get("/", Limits { time: Duration::from_secs(5), bytes: 100 }).await
+    }
+    assert!(rustls::crypto::CryptoProvider::get_default().is_none());
+    let (pki, stranger) = (Pki::new(), Pki::new());
+    let (port, asking) = (member(pki.acceptor(false)).await, member(pki.acceptor(true)).await);
+    let trusting = pki.trusting();
+    let named = TlsOptions { server_name: Some("localhost".into()), ..trusting.clone() };
+    let with_client = pki.with_client(trusting.clone());
+    for (options, host, port) in
+        [(&trusting, "localhost", port), (&named, "127.0.0.1", port), (&with_client, "localhost", asking)]
+    {
+        let answer = ask(Some(options), host, port).await.unwrap();
+        assert_eq!((answer.status, answer.body.as_slice()), (200, b"{}".as_slice()));
+    }
+    let failed = async |options: &TlsOptions, host: &str, port| match ask(Some(options), host, port).await {
+        Err(HttpError::Tls(failure)) => failure,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(failed(&stranger.trusting(), "localhost", port).await, TlsFailure::UnknownIssuer);
+    let wrong = failed(&trusting, "127.0.0.1", port).await;
+    assert!(matches!(wrong, TlsFailure::WrongName { .. }), "{wrong:?}");
+    let refused = failed(&trusting, "localhost", asking).await;
+    assert!(matches!(refused, TlsFailure::Refused(_)), "{refused:?}");
+
+    let (listener, plain) = listen().await;
+    tokio::spawn(async move {
+        while let Ok((mut tcp, _)) = listener.accept().await {
+            let _ = tcp.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await;
+            tokio::spawn(drain(tcp));
+        }
+    });
+    assert_eq!(failed(&trusting, "localhost", plain.port()).await, TlsFailure::NotTls);
+    let unsecured = ask(None, "localhost", port).await.unwrap_err();
+    assert!(matches!(unsecured, HttpError::NotHttp(_) | HttpError::Closed), "{unsecured:?}");
+
+    let by_address = TlsOptions { server_name: Some("192.0.2.1".into()), ..trusting };
+    let member = HostPort { host: "localhost".into(), port };
+    let error = Http::new(&member, Some(&by_address.load().unwrap()), None).unwrap_err();
+    assert!(matches!(error, HttpSetupError::ServerName(_)), "{error}");
 }
 
 async fn drain(mut tcp: TcpStream) {

@@ -199,9 +199,10 @@ fn a_lost_event_is_given_up_and_the_next_one_arrives() {
     let exporter =
         Exporter::start(&["--target", &format!("c={}", url(server.address())), "--canary", "20/s"]);
     let text = exporter.metrics_when("one is unknown", |text| probes(text, "watch", "unknown") == 1.0);
+    let page = exporter.get("/", "").1;
     let ok = probes(&text, "watch", "ok");
     exporter.metrics_when("the next one arrives", |text| probes(text, "watch", "ok") > ok);
-    assert!(probes(&text, "watch", "missed") >= 90.0, "5 s at 20/s:\n{text}");
+    assert!(probes(&text, "watch", "missed") >= 90.0, "5 s at 20/s:\n{text}\n{page}");
     assert_eq!(probes(&text, "write", "unknown"), 0.0, "{text}");
 }
 

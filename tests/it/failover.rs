@@ -1,15 +1,18 @@
 //! Failover measurements on two members that are not there for a time that is known.
 
+use std::net::SocketAddr;
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use quorumeter_ensemble::faults::{FaultKind, Victim};
 use quorumeter_experiments::failover::{Commands, Settings};
-use quorumeter_experiments::observe::Nobody;
+use quorumeter_experiments::observe::{Nobody, Numbers, Observer};
 use quorumeter_experiments::{Audience, FailoverOptions, Failure, Finished, TargetSpec, failover};
 use quorumeter_loadgen::plan::Workload;
-use quorumeter_record::{FailoverSummary, RepetitionSummary, Verdict};
+use quorumeter_record::{FailoverSummary, Phase, RepetitionSummary, Verdict};
 
+use crate::support::http::{get, sample, samples};
 use crate::support::pair::{Hole, How, Pair};
 use crate::support::{self, QUORUMETER};
 
@@ -56,6 +59,16 @@ impl Measured {
 }
 
 fn measure(pair: &Pair, settings: Settings, commands: (String, String)) -> Measured {
+    measure_before(Audience::default(), &mut Nobody, pair, settings, commands)
+}
+
+fn measure_before(
+    audience: Audience,
+    observer: &mut dyn Observer,
+    pair: &Pair,
+    settings: Settings,
+    commands: (String, String),
+) -> Measured {
     let dir = tempfile::tempdir().unwrap();
     let [first, second] = pair.addresses();
     let (fault, clear) = commands;
@@ -68,9 +81,9 @@ fn measure(pair: &Pair, settings: Settings, commands: (String, String)) -> Measu
         requirements: Vec::new(),
         command_line: Vec::new(),
         quorumeter: QUORUMETER.into(),
-        audience: Audience::default(),
+        audience,
     };
-    Measured { result: failover(options, &mut Nobody), _dir: dir }
+    Measured { result: failover(options, observer), _dir: dir }
 }
 
 /// Measures holes, one series each repetition, and hands over, of each that counts, its number, the lengths of its holes,
@@ -134,6 +147,63 @@ fn bounds_enclose_what_is_known() {
             assert!(gap >= length && gap < length + 150_000_000, "{number}: {gap} {length}");
         },
     );
+}
+
+/// An observer that passes on what it is told.
+struct Notices(Sender<String>);
+
+impl Observer for Notices {
+    fn phase(&mut self, _: Phase, _: &str) {}
+    fn prefill(&mut self, _: u64, _: u64) {}
+    fn interval(&mut self, _: &Numbers, _: f64, _: f64) {}
+    fn notice(&mut self, text: &str) {
+        // Who looks for the address may have found it.
+        let _ = self.0.send(text.to_owned());
+    }
+}
+
+/// Scrapes until nobody answers any more: phase `measure`, fault, outage in seconds.
+fn scrape_all(address: SocketAddr) -> Vec<(f64, f64, Option<f64>)> {
+    let mut scrapes = Vec::new();
+    while let Some((_, text)) = get(address, "/metrics") {
+        let samples = samples(&text);
+        let value = |series: &str| sample(&samples, series);
+        let fault = value("bench_fault_active{fault=\"command\"}").expect("a planned fault is told");
+        let measure = value("bench_phase{phase=\"measure\"}").expect("every phase is told");
+        scrapes.push((measure, fault, value("bench_outage_seconds")));
+        std::thread::sleep(20 * MS);
+    }
+    scrapes
+}
+
+/// Whoever scrapes a measurement sees the fault come and go, and the outage grow while it goes on.
+#[test]
+fn a_fault_and_its_outage_show_while_they_go_on() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let pair = Pair::start(&[&[hole(BOTH, How::Refuse, 2_500 * MS)]]);
+    let (notices, told) = channel();
+    let scraper = std::thread::spawn(move || {
+        let address =
+            |text: String| Some(text.strip_prefix("metrics: http://")?.strip_suffix("/metrics")?.to_owned());
+        let address: String = told.iter().find_map(address).expect("the address is told");
+        scrape_all(address.parse().unwrap())
+    });
+    let audience = Audience { listen: Some(([127, 0, 0, 1], 0).into()), otlp: None };
+    let measured = measure_before(audience, &mut Notices(notices), &pair, settings(1), pair.commands());
+    let scrapes = scraper.join().unwrap();
+    measured.finished();
+    let mut course: Vec<f64> = scrapes.iter().map(|(_, fault, _)| *fault).collect();
+    course.dedup();
+    assert_eq!(course, [0.0, 1.0, 0.0]);
+    assert!(scrapes.iter().filter(|(_, fault, _)| *fault == 1.0).all(|(measure, ..)| *measure == 1.0));
+    let (start, end) = pair.made()[0][0];
+    let length = (end.unwrap() - start).as_secs_f64();
+    let outages: Vec<f64> = scrapes.iter().filter_map(|(_, _, outage)| *outage).collect();
+    let last = *outages.last().expect("the load writes");
+    // Nothing was acknowledged in the hole; how much more there was to it is the machine's affair.
+    assert!(last >= length, "{last} of {length}");
+    let while_it_goes = outages.iter().filter(|outage| **outage > 0.5 && **outage < length).count();
+    assert!(while_it_goes > 0, "it was told before it was over: {outages:?}");
 }
 
 /// One member that is gone, a service that comes and goes, and reads alone: each is told from the others.

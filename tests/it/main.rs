@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
 
 mod addresses;
+mod audience;
 mod broken_servers;
 mod calibrate;
 mod command_line;

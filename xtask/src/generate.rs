@@ -17,7 +17,8 @@ const FOLDERS: [(&str, &str); 3] = [(SCHEMAS, ""), (RENDERED, ""), (TESTS, ".yam
 fn generated() -> Result<Vec<(PathBuf, String)>, String> {
     let mut files = Vec::new();
     let workload = ("workload.schema.json", quorumeter_loadgen::workload_schema());
-    for (name, schema) in quorumeter_record::schemas().into_iter().chain([workload]) {
+    let export = ("export.schema.json", quorumeter_exporters::config::schema());
+    for (name, schema) in quorumeter_record::schemas().into_iter().chain([workload, export]) {
         let text = serde_json::to_string_pretty(&schema).map_err(|error| format!("{name}: {error}"))?;
         files.push((Path::new(SCHEMAS).join(name), text + "\n"));
     }

@@ -72,15 +72,14 @@ impl<'a> Told<'a> {
         self.refusals
     }
 
-    /// Takes in an answer. Whether the question was answered with what it asks for.
-    pub(super) fn take(&mut self, source: &'static str, answer: Answer, parse: Parse) -> bool {
+    /// Takes in an answer.
+    pub(super) fn take(&mut self, source: &'static str, answer: Answer, parse: Parse) {
         match answer {
             Ok(text) => match parse(&mut self.sample, &text) {
                 Ok(()) => {
                     self.is_up = true;
                     self.sources.push((source, true));
                     self.refusals.until().remove(source);
-                    return true;
                 }
                 Err(error) if error.is_refusal() => {
                     // To say so is an answer.
@@ -92,7 +91,6 @@ impl<'a> Told<'a> {
             Err(Failure::Refused) => self.refuse(source),
             Err(Failure::Problem(kind, detail)) => self.problem(source, kind, &detail),
         }
-        false
     }
 
     fn refuse(&mut self, source: &'static str) {

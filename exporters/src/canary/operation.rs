@@ -127,7 +127,12 @@ impl Sessions {
                 self.watching = None;
                 main.set(&path, self.written.to_string().as_bytes()).await?;
                 let watcher = connected(&mut self.watcher, place).await?;
-                while watcher.event().await? != path {}
+                while timeout(idle_for(watcher), watcher.event()).await.unwrap_or(Ok(String::new()))? != path
+                {
+                    // No event is no sign of life to the member, either.
+                    watcher.ping().await?;
+                    main.ping().await?;
+                }
             }
         }
         Ok(())
@@ -136,8 +141,9 @@ impl Sessions {
     /// Keeps the sessions alive until then.
     async fn idle_until(&mut self, due: Instant) {
         loop {
-            let idle = super::TIMEOUTS.session_ms / IDLE_PART;
-            let next = Instant::now() + Duration::from_millis(idle.into());
+            let clients = [&self.main, &self.watcher].into_iter().flatten();
+            let idle = clients.map(idle_for).min().unwrap_or(OPERATION_LIMIT);
+            let next = Instant::now() + idle;
             if next >= due {
                 return wake_at(due).await;
             }
@@ -177,6 +183,11 @@ async fn wake_at(due: Instant) {
     let sleep = move || std::thread::sleep(due.saturating_duration_since(Instant::now()));
     // A sleep cannot fail.
     let _ = tokio::task::spawn_blocking(sleep).await;
+}
+
+/// How long a session may say nothing.
+fn idle_for(client: &Client) -> Duration {
+    client.session_timeout() / IDLE_PART
 }
 
 async fn connected<'s>(session: &'s mut Option<Client>, place: &Place) -> Result<&'s mut Client, Trouble> {

@@ -5,7 +5,7 @@
 //! | role, term, indexes, name | [`agent_self`] | `/v1/agent/self`; all of one instant; read it first |
 //! | known leader | [`leader`] | `/v1/status/leader` |
 //! | voter map | [`configuration`] | `/v1/operator/raft/configuration?stale`, which every server answers of its own |
-//! | healthy voters, failure tolerance | [`autopilot`] | `/v1/operator/autopilot/health`, as the leader sees it |
+//! | healthy voters | [`autopilot`] | `/v1/operator/autopilot/health`, as the leader sees it |
 //! | the rest | [`metrics`] | `/v1/agent/metrics?format=prometheus` |
 //!
 //! A server is called by its node name, in the voter map too. Times are milliseconds there, in summaries of ten seconds
@@ -138,7 +138,6 @@ pub fn autopilot(sample: &mut Sample, answer: &str) -> Result<(), ParseError> {
     if sample.role == Some(Role::Leader) {
         let healthy = told.servers.iter().filter(|server| server.voter && server.healthy && !server.leader);
         sample.synced_followers = Some(healthy.count() as u64);
-        sample.failure_tolerance = Some(told.failure_tolerance);
     }
     Ok(())
 }
@@ -250,7 +249,6 @@ impl Server {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Autopilot {
-    failure_tolerance: i64,
     servers: Vec<Health>,
 }
 

@@ -70,8 +70,8 @@ fn the_answers_of_a_server_agree_with_each_other() {
     }
     let (leader, follower) = (read(LEADER), read(FOLLOWER));
     assert_eq!((leader.voter_ids, leader.term), (follower.voter_ids, follower.term));
-    assert_eq!((leader.failure_tolerance, leader.synced_followers), (Some(1), Some(2)));
-    assert_eq!(follower.failure_tolerance, None);
+    assert_eq!(leader.synced_followers, Some(2));
+    assert_eq!(follower.synced_followers, None);
 }
 
 #[test]
@@ -101,10 +101,10 @@ fn what_is_nan_or_known_to_the_leader_alone_is_absent() {
     metrics(&mut sample, written!("idle.metrics.txt")).unwrap();
     autopilot(&mut sample, written!("unhealthy.autopilot.json")).unwrap();
     assert_eq!(sample.values, []);
-    assert_eq!((sample.failure_tolerance, sample.synced_followers), (None, None));
+    assert_eq!(sample.synced_followers, None);
     sample.role = Some(Role::Leader);
     autopilot(&mut sample, written!("unhealthy.autopilot.json")).unwrap();
-    assert_eq!((sample.failure_tolerance, sample.synced_followers), (Some(0), Some(1)));
+    assert_eq!(sample.synced_followers, Some(1));
 }
 
 #[test]

@@ -40,10 +40,7 @@ impl Memory {
     }
 
     fn take_problems(&mut self, asked: &Asked) {
-        if !self.problems.contains_key(&asked.member) {
-            self.problems.insert(asked.member.clone(), BTreeMap::new());
-        }
-        let Some(counts) = self.problems.get_mut(&asked.member) else { return };
+        let counts = self.problems.entry(asked.member.clone()).or_default();
         let sources = asked.sources.iter().map(|(source, _)| *source);
         for source in sources.chain(asked.problems.iter().map(|problem| problem.source)) {
             if !counts.contains_key(&(source, ProblemKind::ALL[0])) {

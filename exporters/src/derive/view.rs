@@ -179,7 +179,8 @@ fn lag(sample: &Sample, leader: Option<&Sample>, asked: &[Asked]) -> Option<u64>
         let known = sample.leader_commit_index.filter(|_| is_led)?;
         return known.checked_sub(sample.commit_index?);
     }
-    let (term_of, end_of): (fn(&Sample) -> Option<u64>, fn(&Sample) -> Option<u64>) = match sample.system? {
+    type Told = fn(&Sample) -> Option<u64>;
+    let (term_of, end_of): (Told, Told) = match sample.system? {
         Dialect::Etcd | Dialect::Consul => (|sample| sample.term, log_end),
         _ => (|sample| sample.applied_term, |sample| sample.applied_index),
     };

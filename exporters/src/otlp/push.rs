@@ -59,6 +59,7 @@ pub struct Pushed {
 /// Pushes until it is told to finish.
 #[derive(Debug)]
 pub struct Pusher {
+    /// Never used to send: it is gone when it is time to end.
     stop: Sender<()>,
     thread: JoinHandle<Pushed>,
 }
@@ -100,8 +101,8 @@ impl Pusher {
 
     /// Pushes for the last time, and ends. Takes no longer than a reading and two requests may.
     pub fn finish(self) -> Pushed {
-        // A thread that has ended has nothing left to push.
-        let _ = self.stop.send(());
+        // An end that is seen between two attempts is still there afterwards.
+        drop(self.stop);
         self.thread.join().unwrap_or_default()
     }
 }
@@ -128,7 +129,6 @@ impl<T: FnMut(&str)> Pushing<T> {
     fn run(mut self, stopped: &Receiver<()>) -> Pushed {
         let mut due = Instant::now();
         loop {
-            // An end that comes between two attempts is seen here.
             let is_last = wait_until(stopped, due);
             self.push(stopped, is_last);
             if is_last {
@@ -165,7 +165,12 @@ impl<T: FnMut(&str)> Pushing<T> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let Push { resource, start_unix_ns, .. } = &self.push;
         let body = encode(reading, resource, *start_unix_ns, now.as_nanos() as u64).encode_to_vec();
-        let pauses = if is_last { &PAUSES[..1] } else { &PAUSES[..] };
+        let pauses = match (is_last, self.pushed.failed) {
+            (false, _) => &PAUSES[..],
+            (true, 0) => &PAUSES[..1],
+            // The end is not held up by what has failed before.
+            (true, _) => &[],
+        };
         let mut pauses = pauses.iter();
         loop {
             match (self.post(body.clone()), pauses.next()) {

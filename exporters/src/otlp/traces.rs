@@ -27,12 +27,15 @@ pub struct TraceOf {
     /// Name of the whole: `run` or `failover`.
     pub name: &'static str,
     /// What it is of, as attributes of the whole.
-    pub attributes: Vec<(&'static str, String)>,
+    pub attributes: Attributes,
     /// When its time began, Unix time in nanoseconds: 0 in its events.
     pub start_unix_ns: u64,
     /// What happened, as in its record.
     pub events: Vec<Event>,
 }
+
+/// Attributes of a span, or of an event of one.
+pub type Attributes = Vec<(&'static str, String)>;
 
 /// A span to be made. Times are nanoseconds since the run's start.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -40,8 +43,8 @@ struct Span {
     name: String,
     start_ns: u64,
     end_ns: u64,
-    attributes: Vec<(&'static str, String)>,
-    events: Vec<(u64, String, Vec<(&'static str, String)>)>,
+    attributes: Attributes,
+    events: Vec<(u64, String, Attributes)>,
     /// Why it did not go well.
     failure: Option<String>,
 }
@@ -78,14 +81,24 @@ pub fn push_trace(trace: &TraceOf, endpoint: &Endpoint, resource: &Resource) -> 
     let flushed = provider.force_flush();
     // What was to be sent has been, or will not be.
     let _ = provider.shutdown_with_timeout(REQUEST_LIMIT);
-    flushed.map_err(|error| told(error.to_string()))
+    flushed.map_err(|error| told(cause(&error.to_string())))
+}
+
+/// What an error of the SDK says.
+fn cause(error: &str) -> String {
+    match error.split_once("status code: ").map(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next())
+    {
+        Some(Some("404")) => "the answer is 404: it takes no traces there, as Prometheus does not".to_owned(),
+        Some(Some(status)) => format!("the answer is {status}"),
+        _ => error.to_owned(),
+    }
 }
 
 /// Makes the spans.
 fn emit(provider: &SdkTracerProvider, trace: &TraceOf) {
     let tracer = provider.tracer("quorumeter");
     let at = |t_ns: u64| UNIX_EPOCH + Duration::from_nanos(trace.start_unix_ns.saturating_add(t_ns));
-    let pairs = |attributes: Vec<(&'static str, String)>| {
+    let pairs = |attributes: Attributes| {
         attributes.into_iter().map(|(key, value)| KeyValue::new(key, value)).collect::<Vec<_>>()
     };
     let make = |span: Span, parent: &Context| {

@@ -65,6 +65,11 @@ pub trait Gather: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// What went wrong when it was last gathered, a line each. For people.
+    fn problems(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What the members of another target tell, within a time limit.
     fn probe(&self, _wanted: Wanted, _limit: Duration) -> Gathering<'_, Result<Vec<Family>, Refused>> {
         Box::pin(async { Err(Refused::NotHere) })

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-/// What is told of, and where: each cluster's name and its target's URL.
-pub(super) fn landing(clusters: &[(String, String)]) -> String {
+/// What is told of, and where: each cluster's name and its target's URL; and what went wrong.
+pub(super) fn landing(clusters: &[(String, String)], problems: &[String]) -> String {
     let mut rows = String::new();
     for (name, target) in clusters {
         // Writing to a string cannot fail.
@@ -15,10 +15,15 @@ pub(super) fn landing(clusters: &[(String, String)]) -> String {
     } else {
         format!("<table>\n<tr><th>cluster</th><th>target</th></tr>\n{rows}</table>\n")
     };
+    let items: String = problems.iter().map(|problem| format!("<li>{}</li>\n", escaped(problem))).collect();
+    let problems = match items.as_str() {
+        "" => String::new(),
+        items => format!("<h2>What went wrong last</h2>\n<ul>\n{items}</ul>\n"),
+    };
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>Quorumeter</title></head>\n<body>\n\
          <h1>Quorumeter {}</h1>\n<ul>\n<li><a href=\"metrics\">metrics</a></li>\n<li><a href=\"healthz\">health of this \
-         process</a></li>\n</ul>\n{table}</body>\n</html>\n",
+         process</a></li>\n</ul>\n{table}{problems}</body>\n</html>\n",
         env!("CARGO_PKG_VERSION")
     )
 }
@@ -45,13 +50,15 @@ mod tests {
 
     #[test]
     fn a_name_is_never_markup() {
-        let page = landing(&[("<script>alert('&')</script>".into(), "zk://a:1".into())]);
+        let page = landing(&[("<script>alert('&')</script>".into(), "zk://a:1".into())], &["<b>".into()]);
+        assert!(page.contains("<li>&lt;b&gt;</li>"), "{page}");
         assert!(page.contains("<td>&lt;script&gt;alert(&#39;&amp;&#39;)&lt;/script&gt;</td>"), "{page}");
         assert!(page.contains("<code>zk://a:1</code>") && page.contains(env!("CARGO_PKG_VERSION")), "{page}");
     }
 
     #[test]
-    fn without_clusters_there_is_no_table() {
-        assert!(!landing(&[]).contains("<table>"));
+    fn without_clusters_and_problems_there_is_nothing_of_them() {
+        let page = landing(&[], &[]);
+        assert!(!page.contains("<table>") && !page.contains("<h2>"), "{page}");
     }
 }

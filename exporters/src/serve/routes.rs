@@ -45,7 +45,7 @@ pub(super) fn router(gather: Arc<dyn Gather>, scrapes_max: usize) -> Router {
 }
 
 async fn landing(State(served): State<Served>) -> Html<String> {
-    Html(pages::landing(&served.gather.clusters()))
+    Html(pages::landing(&served.gather.clusters(), &served.gather.problems()))
 }
 
 async fn metrics(State(served): State<Served>, headers: HeaderMap) -> Response {

@@ -28,8 +28,8 @@ pub(crate) fn fixture(path: &str) -> Fixture {
 /// All fixtures of a system, in the order of their paths.
 pub(crate) fn fixtures(system: &str) -> Vec<Fixture> {
     let mut all = Vec::new();
-    for sub in entries(&folder().join(system)) {
-        for file in entries(&sub) {
+    for sub in entries(&folder().join(system)).into_iter().filter(|sub| sub.is_dir()) {
+        for file in entries(&sub).into_iter().filter(|file| file.extension() != Some("md".as_ref())) {
             let path = file.strip_prefix(folder()).unwrap().to_str().unwrap().to_owned();
             all.push(fixture(&path));
         }
