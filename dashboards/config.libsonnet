@@ -55,7 +55,7 @@
       QuorumSessionsExpiring: '0s',
       QuorumFileDescriptorsHigh: '5m',
       QuorumDataGrowth: '15m',
-      ZooKeeperUnrecoverableError: '0s',
+      ZooKeeperUnrecoverableError: '1m',
       ZooKeeperDigestMismatch: '0s',
       KeeperCommitsFailed: '0s',
       KeeperSnapshotFailed: '0s',

@@ -90,10 +90,15 @@ function(config, query, alert, words)
     alert(
       'ZooKeeperUnrecoverableError',
       'critical',
-      // The counter must be 0, also when it was not yet when it was first seen.
-      '%s > 0' % query.ofMember('quorum_unrecoverable_errors_total'),
+      // A follower that passes on a request while its leader dies counts one, too (FollowerRequestProcessor), and is as new
+      // after the election.
+      '%s > 0\nunless on (%s)\n%s > 0' % [
+        query.overMember('increase', 'quorum_unrecoverable_errors_total', config.longWindow),
+        config.clusterLabel,
+        query.overCluster('increase', 'quorum_leader_changes_total', config.longWindow),
+      ],
       'A ZooKeeper member had an error after which it cannot go on.',
-      'Member %(member)s of cluster %(cluster)s counts {{ $value }} unrecoverable errors: a request processor of it has ended, and it does not do its part. Save its log, and restart it.' % words,
+      'Member %(member)s of cluster %(cluster)s had {{ $value | humanize }} unrecoverable errors lately, and no leader died: a request processor of it has ended, and it does not do its part. Save its log, and restart it.' % words,
     ),
     alert(
       'ZooKeeperDigestMismatch',

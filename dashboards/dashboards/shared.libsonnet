@@ -18,7 +18,8 @@ function(config, kit) {
     'Role of each member' + suffix,
     'Who leads, and when that changes. A member that gives no answer is down; one that answers without saying its role is unknown.',
     [panel.query(
-      'sum by (%s) (\n%s\n)' % [member, std.join('\n  or\n', [
+      // One that is down tells no role.
+      'max by (%s) (quorum_member_up{%s}) * sum by (%s) (\n%s\n)' % [member, matcher, member, std.join('\n  or\n', [
         '  %d * max by (%s, role) (quorum_member_role{%s, role="%s"})' % [i + 1, member, matcher, roles[i][0]]
         for i in std.range(0, std.length(roles) - 1)
       ] + ['  0 * max by (%s) (quorum_member_up{%s})' % [member, matcher]])],

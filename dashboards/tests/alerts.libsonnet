@@ -247,7 +247,13 @@ function(n)
     quiet('EtcdQuotaLow', of('quorum_storage_bytes', c.always(90)) + of('quorum_data_quota_bytes', c.always(100))),
 
     // What must be 0.
-    about('ZooKeeperUnrecoverableError', of('quorum_unrecoverable_errors_total', c.always(1)), '1', why='as it was first seen'),
+    about('ZooKeeperUnrecoverableError', of('quorum_unrecoverable_errors_total', c.late(0, 1)), '1', at='55m'),
+    quiet(
+      'ZooKeeperUnrecoverableError',
+      of('quorum_unrecoverable_errors_total', c.late(0, 1)) + { [c.ofCluster('quorum_leader_changes_total')]: c.late(0, 1) },
+      '58m',
+      'a follower while its leader dies'
+    ),
     quiet('ZooKeeperUnrecoverableError', of('quorum_unrecoverable_errors_total', c.always(0))),
     about('ZooKeeperDigestMismatch', of('quorum_digest_mismatches_total', c.turns(0, 2)), '2'),
     quiet('ZooKeeperDigestMismatch', of('quorum_digest_mismatches_total', c.always(0))),

@@ -234,7 +234,7 @@ catalog! {
         { zookeeper: "`jvm_pause_time_ms` (with `jvm.pause.monitor`, from the first one on)", consul: "`consul_runtime_gc_pause_ns`" } "";
     // What must be 0.
     UNRECOVERABLE: "quorum_unrecoverable_errors_total" Counter "errors" [] Member "Errors after which the member cannot go on."
-        { zookeeper: "`unrecoverable_error_count`" } "";
+        { zookeeper: "`unrecoverable_error_count`" } "A follower that passes on a request to a leader that dies counts one, too, and is as new after the election.";
     DIGEST_MISMATCHES: "quorum_digest_mismatches_total" Counter "mismatches" [] Member "Times that the member's data were not what the leader's were."
         { zookeeper: "`digest_mismatches_count`" } "";
     COMMITS_FAILED: "quorum_commits_failed_total" Counter "commits" [] Member "Commits that failed."
