@@ -218,7 +218,7 @@ fn error_of(error: reqwest::Error) -> HttpError {
     let text = cause_of(&error);
     let mut cause: Option<&(dyn std::error::Error + 'static)> = error.source();
     while let Some(inner) = cause {
-        if let Some(io) = inner.downcast_ref::<io::Error>() {
+        if let Some(io) = inner.downcast_ref::<io::Error>().map(innermost) {
             if let Some(failure) = TlsFailure::of(io) {
                 return failure.into();
             }
@@ -247,6 +247,14 @@ fn error_of(error: reqwest::Error) -> HttpError {
         cause = inner.source();
     }
     if error.is_connect() { HttpError::Connect(text) } else { HttpError::Io(text) }
+}
+
+/// The error of the stream, in which the library has wrapped it: what an error of this kind holds is not among its sources.
+fn innermost(mut error: &io::Error) -> &io::Error {
+    while let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        error = inner;
+    }
+    error
 }
 
 /// The innermost cause: what happened, without who passed it on.
