@@ -56,7 +56,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn one(condition: usize, measure: &str) -> Result<Measured, Box<dyn Error>> {
     let (_, poll_period, has_provider) = CONDITIONS[condition];
     let dir = tempfile::tempdir()?;
-    let mut options = Options::new(3, &dir.path().join("ensemble"), Wrapper::None);
+    let mut options = Options::new(3, dir.path().join("ensemble"), Wrapper::None);
     if has_provider {
         let class = "org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider";
         options.settings = BTreeMap::from([("metricsProvider.className".to_owned(), class.to_owned())]);
