@@ -11,8 +11,8 @@ use super::*;
 use crate::sample::{Dialect, Role};
 
 macro_rules! fixture {
-    ($name:literal) => {
-        include_str!(concat!("../../tests/fixtures/", $name))
+    ($($name:literal),+) => {
+        include_str!(concat!("../../tests/fixtures/", $($name),+))
     };
 }
 
@@ -191,9 +191,9 @@ fn server_of_consul(question: &str, is_leader: bool) -> Reply {
     macro_rules! of {
         ($name:literal) => {
             if is_leader {
-                fixture!(concat!("consul/1.20.1/leader.", $name))
+                fixture!("consul/1.20.1/leader.", $name)
             } else {
-                fixture!(concat!("consul/1.20.1/follower.", $name))
+                fixture!("consul/1.20.1/follower.", $name)
             }
         };
     }
@@ -458,6 +458,23 @@ async fn who_asks_meanwhile_has_the_same_answers() {
     assert_eq!(server.asked(), ["mntr", "srvr"]);
     asker.ask().await;
     assert_eq!(server.asked().len(), 4, "and nothing is remembered");
+}
+
+#[tokio::test]
+async fn a_member_that_hangs_is_given_up_alone_however_short_the_limit_is() {
+    let healthy = Server::start(leader_of_zookeeper).await;
+    let hanging = Server::start(|_| Hang).await;
+    let asker = asker(System::ZooKeeper, vec![hanging.watched(), healthy.watched()]);
+    let began = Instant::now();
+    // Who can wait longer does not get what the other one made do with.
+    let (short, usual) = tokio::join!(asker.ask_within(PATIENCE / 3), asker.ask());
+    assert!(began.elapsed() >= PATIENCE);
+    for (asked, limit) in [(short, PATIENCE / 3), (usual, PATIENCE)] {
+        assert_eq!(problems(&asked[0]), [("srvr", ProblemKind::Timeout)]);
+        assert!(asked[0].took >= limit);
+        assert_eq!(problems(&asked[1]), []);
+        assert!(asked[1].sample.is_some());
+    }
 }
 
 #[tokio::test]
