@@ -5,18 +5,11 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use quorumeter_ensemble::launch;
 use xtask::mixin;
 
 /// promtool, or `None` after saying that `test` is skipped.
 fn promtool(test: &str) -> Option<PathBuf> {
-    let servers = launch::servers_dir().inspect_err(|error| support::skip(test, &error.to_string())).ok()?;
-    let found = servers.join("prometheus-0.315.0/bin/promtool");
-    if found.is_file() {
-        return Some(found);
-    }
-    support::skip(test, "promtool is not installed; `cargo xtask servers prometheus` does that");
-    None
+    support::prometheus::installed("promtool", test)
 }
 
 /// What promtool says of some files; an error when it is not content.

@@ -29,12 +29,12 @@ function(config, kit)
         panels: [
           gauge(
             'Client connections',
-            'By member. Uneven lines: clients do not spread, or moved to the survivors and stayed there.',
+            'By member. Uneven lines: clients do not spread, or moved to the survivors and stayed there. Told by ZooKeeper and ClickHouse Keeper.',
             'quorum_client_connections'
           ),
           gauge(
             'Sessions',
-            'On ZooKeeper each member tells the sessions of the whole cluster: the lines lie on each other and must not be added. On etcd leases.',
+            'On ZooKeeper each member tells the sessions of the whole cluster: the lines lie on each other and must not be added. On Consul those with a time to live, told by the leader. Not told by etcd.',
             'quorum_sessions'
           ),
           rate(
@@ -52,7 +52,7 @@ function(config, kit)
           rate(
             'Packets from clients',
             'pps',
-            'Pings and questions of monitoring count, too. `srst` and a restart set the counter to 0.',
+            'Pings and questions of monitoring count, too. `srst` and a restart set the counter to 0. Told by ZooKeeper and ClickHouse Keeper.',
             'quorum_packets_received_total'
           ),
           rate('Packets to clients', 'pps', 'Replies and events of watches.', 'quorum_packets_sent_total'),

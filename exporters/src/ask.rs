@@ -94,8 +94,8 @@ pub struct Asker {
     cluster: String,
     limit: Duration,
     members: Vec<Arc<Member>>,
-    /// The asking that goes on, for whoever else asks meanwhile.
-    in_flight: Mutex<Weak<OnceCell<Vec<Asked>>>>,
+    /// The asking that goes on, for whoever else asks meanwhile with the same limit.
+    in_flight: Mutex<(Duration, Weak<OnceCell<Vec<Asked>>>)>,
 }
 
 /// A member, and how each of its questions is asked.
@@ -160,20 +160,29 @@ impl Asker {
     /// Asks all members, and returns what came of it in their order, within the limit. Whoever asks while somebody else
     /// does has the same answers: members are not asked twice at a time.
     pub async fn ask(&self) -> Vec<Asked> {
+        self.ask_within(self.limit).await
+    }
+
+    /// The same within a limit that may be shorter than the usual one: a member that has not told by then is the only one
+    /// that is given up.
+    pub async fn ask_within(&self, limit: Duration) -> Vec<Asked> {
+        let limit = limit.min(self.limit);
         let cell = {
             let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
-            let cell = in_flight.upgrade().filter(|cell| !cell.initialized()).unwrap_or_default();
-            *in_flight = Arc::downgrade(&cell);
+            let (its_limit, its_cell) = &*in_flight;
+            let shared = its_cell.upgrade().filter(|cell| *its_limit == limit && !cell.initialized());
+            let cell = shared.unwrap_or_default();
+            *in_flight = (limit, Arc::downgrade(&cell));
             cell
         };
         // When the first one goes away, the next one who waits goes on in its place.
-        cell.get_or_init(|| self.ask_members()).await.clone()
+        cell.get_or_init(|| self.ask_members(limit)).await.clone()
     }
 
-    async fn ask_members(&self) -> Vec<Asked> {
+    async fn ask_members(&self, limit: Duration) -> Vec<Asked> {
         let mut asking = JoinSet::new();
         for (index, member) in self.members.iter().enumerate() {
-            let (member, limit) = (Arc::clone(member), self.limit);
+            let member = Arc::clone(member);
             asking.spawn(async move { (index, member.ask(limit).await) });
         }
         // A member is here if a defect of ours keeps its task from ending.

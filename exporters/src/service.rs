@@ -29,21 +29,24 @@ const PUSH_LIMIT: Duration = Duration::from_secs(8);
 /// Probed targets whose counters are remembered, those that were probed last.
 const PROBED_MAX: usize = 128;
 
+/// What of a scrape's time is left to put the answers together, at most.
+const SPARE: Duration = Duration::from_millis(100);
+
 /// Problems of a cluster that are told to people.
 const PROBLEMS_MAX: usize = 20;
 
 /// Who asks the members of a cluster.
 pub trait Members: std::fmt::Debug + Send + Sync + 'static {
-    /// What came of asking all of them. Several may ask at once.
-    fn ask(&self) -> Gathering<'_, Vec<Asked>>;
+    /// What came of asking all of them, within a limit that may be shorter than their own. Several may ask at once.
+    fn ask(&self, limit: Duration) -> Gathering<'_, Vec<Asked>>;
 }
 
 /// Makes the one who asks a cluster's members. The error is a message.
 pub type Reach = fn(&Cluster) -> Result<Arc<dyn Members>, String>;
 
 impl Members for Asker {
-    fn ask(&self) -> Gathering<'_, Vec<Asked>> {
-        Box::pin(self.ask())
+    fn ask(&self, limit: Duration) -> Gathering<'_, Vec<Asked>> {
+        Box::pin(self.ask_within(limit))
     }
 }
 
@@ -237,7 +240,9 @@ fn reached(config: &Config, reach: Reach) -> Result<Vec<Reached<'_>>, SetupError
 
 impl Watched {
     async fn tell(&self, limit: Duration) -> Families {
-        let asked = match timeout(limit, self.members.ask()).await {
+        // Each member is given up by itself, so that one that hangs does not take the answers of the others along.
+        let each = limit.saturating_sub((limit / 10).min(SPARE));
+        let asked = match timeout(limit, self.members.ask(each)).await {
             Ok(asked) => asked,
             Err(_) => self.cluster.target.members.iter().map(|member| late(member, limit)).collect(),
         };

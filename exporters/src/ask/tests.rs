@@ -471,6 +471,23 @@ async fn who_asks_meanwhile_has_the_same_answers() {
 }
 
 #[tokio::test]
+async fn a_member_that_hangs_is_given_up_alone_however_short_the_limit_is() {
+    let healthy = Server::start(leader_of_zookeeper).await;
+    let hanging = Server::start(|_| Hang).await;
+    let asker = asker(System::ZooKeeper, vec![hanging.watched(), healthy.watched()]);
+    let began = Instant::now();
+    // Who can wait longer does not get what the other one made do with.
+    let (short, usual) = tokio::join!(asker.ask_within(PATIENCE / 3), asker.ask());
+    assert!(began.elapsed() >= PATIENCE);
+    for (asked, limit) in [(short, PATIENCE / 3), (usual, PATIENCE)] {
+        assert_eq!(problems(&asked[0]), [("srvr", ProblemKind::Timeout)]);
+        assert!(asked[0].took >= limit);
+        assert_eq!(problems(&asked[1]), []);
+        assert!(asked[1].sample.is_some());
+    }
+}
+
+#[tokio::test]
 async fn who_goes_away_takes_nobodys_answers_along() {
     let server = Server::start(leader_of_zookeeper).await;
     let asker = Arc::new(asker(System::ZooKeeper, vec![server.watched()]));
