@@ -63,7 +63,7 @@ const WITHOUT_DATA: [(&str, &str); 4] = [
 ];
 
 /// Panels that may draw the same all the time, each with the reason.
-const CONSTANT: [(&str, &str); 7] = [
+const CONSTANT: [(&str, &str); 10] = [
     ("Voters", "the ensemble keeps its voters"),
     ("Leaders in one term", "never do two lead"),
     ("Leader", "an election may fit between two scrapes"),
@@ -71,6 +71,9 @@ const CONSTANT: [(&str, &str); 7] = [
     ("Phase and fault", "the kill is within one phase, and no fault of the run's own"),
     ("Connections refused", "nobody reaches a limit of connections"),
     ("Requests throttled", "nobody reaches a limit of requests"),
+    ("What must be 0", "it is, unless a follower counts the request that its dead leader had"),
+    ("Elections, mean duration", "one election has one duration"),
+    ("Snapshots, mean duration", "a member that comes back writes one, and it has one duration"),
 ];
 
 const WORKLOAD: &str = r#"
