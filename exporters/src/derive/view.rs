@@ -50,6 +50,8 @@ impl View {
         let voters = memory.voters;
         let all_are_watched = voters.is_some_and(|voters| watched_voters as u64 >= voters);
         let in_sync = voters_in_sync(&serving, leader, all_are_watched);
+        // More than there are are none: members that only say that they vote are not on the map.
+        let in_sync = in_sync.zip(voters).map(|(in_sync, voters)| in_sync.min(voters));
         View {
             has_leader: most_know_one
                 || leader.is_some_and(|leader| led_term(leader).is_none_or(|led| Some(led) >= term)),
@@ -72,16 +74,11 @@ pub(super) fn samples(asked: &[Asked]) -> impl Iterator<Item = &Sample> {
 
 /// Whether a member votes: by the voter map, or else by its role.
 pub(super) fn votes(sample: &Sample) -> Option<bool> {
-    sample.voter.or(match sample.role? {
+    sample.voter().or(match sample.role? {
         Role::Leader | Role::Follower | Role::Standalone => Some(true),
         Role::Observer => Some(false),
         Role::Candidate | Role::ReadOnly => None,
     })
-}
-
-/// How many voters there are, as a member tells it.
-pub(super) fn voters_of(sample: &Sample) -> Option<u64> {
-    sample.voter_ids.as_ref().map(|ids| ids.len() as u64).or(sample.voters)
 }
 
 /// How many voters there are, as the members tell it that answered: the one in the greatest term, a leader first, and of
@@ -89,7 +86,7 @@ pub(super) fn voters_of(sample: &Sample) -> Option<u64> {
 pub(super) fn voters(asked: &[Asked]) -> Option<u64> {
     let told = samples(asked).filter_map(|sample| {
         let alone = (sample.role == Some(Role::Standalone)).then_some(1);
-        Some((sample.term, sample.role == Some(Role::Leader), voters_of(sample).or(alone)?))
+        Some((sample.term, sample.role == Some(Role::Leader), sample.voters().or(alone)?))
     });
     told.max().map(|(.., voters)| voters)
 }
