@@ -144,12 +144,12 @@ fn a_cluster_is_what_its_members_say_together() {
         (
             "two more follow without a vote",
             vec![l(3, 4), f(3), f(3), f(3), f(3)],
-            (1.0, 1.0, Some(3.0), 5.0, Some(1.0)),
+            (1.0, 1.0, Some(3.0), 3.0, Some(1.0)),
         ),
         (
             "three that are alone are no ensemble",
             vec![standalone(), standalone(), standalone()],
-            (1.0, 0.0, Some(1.0), 3.0, Some(0.0)),
+            (1.0, 0.0, Some(1.0), 1.0, Some(0.0)),
         ),
         ("standalone", vec![standalone()], (1.0, 0.0, Some(1.0), 1.0, Some(0.0))),
         ("leaderServes=no", vec![silent(), f(3), f(3)], (1.0, 1.0, Some(3.0), 3.0, Some(1.0))),

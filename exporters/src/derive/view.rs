@@ -26,7 +26,7 @@ pub(super) struct View {
     /// Voters of the ensemble.
     pub(super) voters: Option<u64>,
     /// Voters that are up and have a leader.
-    pub(super) serving_voters: usize,
+    pub(super) serving_voters: u64,
     /// Voters that serve and are in sync, less a majority of all.
     pub(super) failure_tolerance: Option<i64>,
     /// By member: entries that it has yet to apply.
@@ -50,15 +50,16 @@ impl View {
         let voters = memory.voters;
         let all_are_watched = voters.is_some_and(|voters| watched_voters as u64 >= voters);
         let in_sync = voters_in_sync(&serving, leader, all_are_watched);
-        // More than there are are none: members that only say that they vote are not on the map.
-        let in_sync = in_sync.zip(voters).map(|(in_sync, voters)| in_sync.min(voters));
+        // No more than there are: others only say that they vote.
+        let on_the_map = |number: u64| voters.map_or(number, |voters| number.min(voters));
+        let in_sync = in_sync.map(on_the_map);
         View {
             has_leader: most_know_one
                 || leader.is_some_and(|leader| led_term(leader).is_none_or(|led| Some(led) >= term)),
             leaders: leaders(asked),
             term,
             voters,
-            serving_voters: serving.len(),
+            serving_voters: on_the_map(serving.len() as u64),
             failure_tolerance: voters
                 .zip(in_sync)
                 .map(|(voters, in_sync)| in_sync as i64 - (voters as i64 / 2 + 1)),
