@@ -49,7 +49,7 @@ pub(crate) struct Args {
     /// Let a canary write, read and watch nodes of its own, each as often as this, as in 1/s (ZooKeeper).
     #[arg(long, value_name = "RATE")]
     canary: Option<Rate>,
-    /// Path below which the canary has its nodes; /quorumeter when left out.
+    /// Path below which the canary has its nodes; the target's chroot, or else /quorumeter, when left out.
     #[arg(long, value_name = "PATH", requires = "canary")]
     canary_root: Option<String>,
     /// Member that may be probed through /probe?target=URL; * for any. Repeatable; none when left out.
@@ -137,12 +137,14 @@ fn configured(args: &Args) -> Result<Config, u8> {
         config.listen = Some(listen.clone());
     }
     if let Some(url) = &args.otlp {
-        config.otlp = Some(Otlp::new(url.clone()));
+        let otlp = config.otlp.get_or_insert_with(|| Otlp::new(url.clone()));
+        otlp.url.clone_from(url);
     }
     config.probe.allow.extend(args.probe_allow.iter().cloned());
     if args.config.is_none() {
         config.probe.settings = Settings { canary: None, ..settings };
     }
+    needed(args, &config)?;
     if config.clusters.is_empty() && config.probe.allow.is_empty() {
         return Err(diagnose::usage(
             "there is nothing to tell of; name an ensemble with --target zk://HOST:PORT,HOST:PORT (etcd://, consul://), or a \
@@ -150,6 +152,32 @@ fn configured(args: &Args) -> Result<Config, u8> {
         ));
     }
     Ok(config)
+}
+
+/// Refuses flags that would change nothing: they are about targets of the command line, and about probes where no file says
+/// how those are asked.
+fn needed(args: &Args, config: &Config) -> Result<(), u8> {
+    let has_target = !args.target.is_empty();
+    let has_zookeeper = config
+        .clusters
+        .iter()
+        .rev()
+        .take(args.target.len())
+        .any(|cluster| cluster.target.system == System::ZooKeeper);
+    let probes = args.config.is_none() && !args.probe_allow.is_empty();
+    let of_zookeeper = "a --target zk://HOST:PORT";
+    let flags = [
+        ("--canary", args.canary.is_some(), has_zookeeper, of_zookeeper),
+        ("--admin-port", args.admin_port.is_some(), has_zookeeper || probes, of_zookeeper),
+        ("--prometheus-port", args.prometheus_port.is_some(), has_zookeeper || probes, of_zookeeper),
+        ("--timeout", args.timeout.is_some(), has_target || probes, "a --target"),
+    ];
+    match flags.iter().find(|(_, is_given, has_use, _)| *is_given && !has_use) {
+        Some((flag, .., what)) => Err(diagnose::usage(&format!(
+            "{flag} is about {what}, and there is none; a cluster of the configuration file has its own settings"
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// What the flags say of the targets of the command line.

@@ -158,7 +158,7 @@ impl Asker {
     }
 
     /// Asks all members, and returns what came of it in their order, within the limit. Whoever asks while somebody else
-    /// does has the same answers: members are not asked twice at a time.
+    /// does has the same answers, which say so: members are not asked twice at a time.
     pub async fn ask(&self) -> Vec<Asked> {
         self.ask_within(self.limit).await
     }
@@ -176,7 +176,15 @@ impl Asker {
             cell
         };
         // When the first one goes away, the next one who waits goes on in its place.
-        cell.get_or_init(|| self.ask_members(limit)).await.clone()
+        let mut is_first = false;
+        let asking = || {
+            is_first = true;
+            self.ask_members(limit)
+        };
+        let mut asked = cell.get_or_init(asking).await.clone();
+        // What went wrong once is counted once, by whoever asked last in the place of the first.
+        asked.iter_mut().for_each(|one| one.is_counted = !is_first);
+        asked
     }
 
     async fn ask_members(&self, limit: Duration) -> Vec<Asked> {

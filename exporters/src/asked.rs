@@ -15,6 +15,8 @@ pub struct Asked {
     pub took: Duration,
     /// What went wrong, by source. A source that is refused or not there is no error.
     pub problems: Vec<Problem>,
+    /// Whether somebody else who asked at the same time has the same answers, and counts what went wrong.
+    pub is_counted: bool,
     /// Whether the member answers this kind of question, by source; of those that were asked.
     pub sources: Vec<(&'static str, bool)>,
 }

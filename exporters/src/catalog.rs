@@ -112,8 +112,8 @@ macro_rules! catalog {
 catalog! {
     // What a member is.
     UP: "quorum_member_up" Gauge "" [] Member "Whether the member gave any answer that is one of its kind."
-        { zookeeper: "any answer to `srvr` or `mntr`, a refusal too", keeper: "any answer to `srvr` or `mntr`", etcd: "`/metrics` answers 200", consul: "`/v1/agent/self` answers 200" }
-        "A member that hangs is not up: it did not answer within the time limit.";
+        { zookeeper: "any answer to `srvr` or `mntr`, a refusal too, of its AdminServer or of its Prometheus endpoint", keeper: "any answer to `srvr`, `mntr` or `lgif`, or of its Prometheus endpoint", etcd: "any answer that is etcd's, of `/metrics` or the JSON gateway", consul: "any answer that is Consul's, `/v1/agent/self` first" }
+        "A member that hangs is not up: it did not answer within the time limit. One whose clients are not answered may be up and not serve.";
     SERVING: "quorum_member_serving" Gauge "" [] Member "Whether the member serves clients."
         { zookeeper: "`mntr` or `srvr` tell a role, or AdminServer `zabstate` is `broadcast`", keeper: "`mntr` or `srvr` tell a role", etcd: "`etcd_server_has_leader` is 1 and there is no alarm", consul: "`/v1/status/leader` names a leader" }
         "With `leaderServes=no` a leader serves no clients, and says so.";
@@ -133,7 +133,7 @@ catalog! {
     VOTERS: "quorum_voters" Gauge "members" [] Member "Voters of the ensemble, as the member tells it."
         { zookeeper: "`quorum_size`, AdminServer `voting_view`", keeper: "`followers` + 1 (leader)", etcd: "`MemberList` without learners", consul: "`/v1/operator/raft/configuration`" } "Keeper counts its observers among the followers.";
     SYNCED_FOLLOWERS: "quorum_synced_followers" Gauge "members" [] Member "Voting followers that the leader knows to be in sync; told by leaders only."
-        { zookeeper: "`synced_followers`", keeper: "`synced_followers`, `KeeperSyncedFollowers`", consul: "`/v1/operator/autopilot/health`" } "Keeper's followers tell 0, which is left out.";
+        { zookeeper: "`synced_followers` − `synced_non_voting_followers`", keeper: "`synced_followers`, `KeeperSyncedFollowers`", consul: "`/v1/operator/autopilot/health`" } "Keeper's followers tell 0, which is left out.";
     LEARNERS: "quorum_learners" Gauge "members" [] Member "Members that are connected to the leader, observers included; told by leaders only."
         { zookeeper: "`learners` (3.6 and later), `followers` (before)", keeper: "`followers`, `KeeperFollowers`" } "";
     TERM: "quorum_term" Gauge "" [] Member "Term that the member is in (ZooKeeper: epoch)."
@@ -161,7 +161,7 @@ catalog! {
         { zookeeper: "`leader_unavailable_time` (3.7 and later)", keeper: "`leader_unavailable_time`" } "A server's own account, without the time until the failure was noticed. `quorum_probe_duration_seconds` and `bench_outage_seconds` tell what clients felt.";
     // Writes, by stage.
     PROPOSALS: "quorum_proposals_total" Counter "proposals" [] Member "Proposals that the member made or took in."
-        { zookeeper: "`proposal_count` (leader)", keeper: "`KeeperCommits`", consul: "`consul_raft_apply`" } "Keeper counts those that it has committed.";
+        { zookeeper: "`proposal_count`, which it made as leader", keeper: "`KeeperCommits`", consul: "`consul_raft_apply`" } "Keeper counts those that it has committed.";
     COMMITS: "quorum_commits_total" Counter "commits" [] Member "Proposals that were committed, as the leader counts them."
         { zookeeper: "`commit_count` (leader)" } "Stays with a member that leads no more: sum the rates over members.";
     PROPOSALS_PENDING: "quorum_proposals_pending" Gauge "proposals" [] Member "Proposals that are not committed yet."
@@ -187,8 +187,8 @@ catalog! {
     OUTSTANDING: "quorum_requests_outstanding" Gauge "requests" [] Member "Requests inside the member."
         { zookeeper: "`outstanding_requests`", keeper: "`outstanding_requests`, `KeeperOutstandingRequests`, `KeeperOutstandingRequets`" } "";
     REQUEST_DURATION: "quorum_server_request_duration_seconds" Histogram "seconds" ["op"] Member "Requests as the member that owns the client's connection times them."
-        { zookeeper: "`readlatency` (read), `updatelatency` (write)", keeper: "`keeper_response_time_ms{operation_type}`", etcd: "`etcd_server_request_duration_seconds{type}`", consul: "`consul_api_http` (http)" }
-        "Without the network and the client. ZooKeeper's are whole milliseconds; Keeper's lowest bucket is 10 ms. Consul's contain blocking queries, which wait for a change.";
+        { zookeeper: "`readlatency` (read), `updatelatency` (write)", keeper: "`keeper_response_time_ms{operation_type}`", etcd: "`etcd_server_request_duration_seconds{type}`", consul: "`consul_api_http{method,path}` (as in `GET v1_kv_`)" }
+        "Without the network and the client. ZooKeeper's are whole milliseconds; Keeper's lowest bucket is 10 ms. Consul's contain blocking queries, which wait for a change, and one that nobody uses for a while disappears.";
     PACKETS_RECEIVED: "quorum_packets_received_total" Counter "packets" [] Member "Packets from clients."
         { zookeeper: "`packets_received`", keeper: "`packets_received`, `KeeperPacketsReceived`" } "`srst` and a restart set it to 0. Four-letter words and pings count too.";
     PACKETS_SENT: "quorum_packets_sent_total" Counter "packets" [] Member "Packets to clients."
@@ -253,12 +253,12 @@ catalog! {
     CLUSTER_TERM: "quorum_cluster_term" Gauge "" [] Cluster "The greatest term that a member tells." {} "";
     CLUSTER_MEMBERS: "quorum_cluster_members" Gauge "members" [] Cluster "Members that the exporter was told to watch." {} "";
     CLUSTER_VOTERS: "quorum_cluster_voters" Gauge "members" [] Cluster "Voters of the ensemble, by the voter map of its members." {}
-        "Absent until a member has told it: the exporter's own list may leave members out.";
+        "Absent until a member has told it: the exporter's own list may leave members out. What was told last counts when nobody tells any more.";
     CLUSTER_SERVING_VOTERS: "quorum_cluster_serving_voters" Gauge "members" [] Cluster "Voters that are up and have a leader." {} "";
     FAILURE_TOLERANCE: "quorum_failure_tolerance" Gauge "members" [] Cluster "How many more voters may fail before there is no quorum: those that serve and are in sync, less a majority of all." {}
         "Negative when the quorum is lost already. In sync are, of ZooKeeper and Keeper, as many as the leader's `synced_followers` says; of etcd and Consul, those that can be caught up from the leader's log (5,000 and 10,240 entries behind at most). Who does not answer the exporter is not in sync. Where it does not watch all voters, only the leader's word counts, and without that it is absent.";
     LEADER_CHANGES: "quorum_leader_changes_total" Counter "changes" [] Cluster "Leaders in a higher term than the last one's, as this exporter has seen them since it started." {}
-        "Two changes between two scrapes count as one: a lower bound. Does not begin again when a member does.";
+        "Two changes between two scrapes count as one: a lower bound. Does not begin again when a member does. Absent until a member has told a term in which somebody leads.";
 
     // What a client feels.
     PROBE_DURATION: "quorum_probe_duration_seconds" Histogram "seconds" ["operation"] Probe "How long the canary's operation took from when it was due: write, read, sync_read or watch." {}

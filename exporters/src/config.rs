@@ -130,7 +130,8 @@ impl Admin {
 pub struct CanarySettings {
     /// How often it begins each operation, per second.
     pub rate_per_s: f64,
-    /// The path of the node below which it has its own; `/quorumeter` when not given.
+    /// The path of the node below which it has its own, whatever the target's chroot; that, or else `/quorumeter`, when not
+    /// given.
     pub root: Option<String>,
 }
 
@@ -353,7 +354,7 @@ struct ClusterTable {
 struct CanaryTable {
     /// How often each operation begins, as in "1/s".
     rate: Rate,
-    /// Path below which the canary has its node; /quorumeter when left out.
+    /// Path below which the canary has its node; the target's chroot, or else /quorumeter, when left out.
     root: Option<String>,
 }
 
@@ -495,6 +496,7 @@ fn check_cluster(table: ClusterTable) -> Result<Cluster, Wrong> {
         Ok(target) => target,
         Err(error) => return Err((table.target.span(), format!("target: {error}"))),
     };
+    named_once(&target).map_err(|message| (table.target.span(), message))?;
     if target.system != System::ZooKeeper {
         let spans = [
             ("admin", table.admin.as_ref().map(Spanned::span)),
@@ -555,14 +557,26 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// A message when it can have no such name.
+    /// A message when it can have no such name, or a member is in it twice.
     pub fn new(name: String, target: TargetUrl, settings: Settings) -> Result<Cluster, String> {
         if name.trim().is_empty() || name.len() > 200 || name.chars().any(char::is_control) {
             return Err(
                 "a cluster's name is a line of up to 200 bytes, as the label `cluster` shows it".into()
             );
         }
+        named_once(&target)?;
         Ok(Cluster { name, target, settings })
+    }
+}
+
+/// Whether every member is named once.
+fn named_once(target: &TargetUrl) -> Result<(), String> {
+    let members = &target.members;
+    match members.iter().enumerate().find(|(at, one)| members[..*at].contains(one)) {
+        Some((_, twice)) => {
+            Err(format!("the target names {twice} twice, which would count as two members; name it once"))
+        }
+        None => Ok(()),
     }
 }
 

@@ -24,7 +24,7 @@ mod view;
 use crate::asked::Asked;
 use crate::catalog::{self, Metric};
 use crate::family::Families;
-use crate::sample::{Role, Sample, Value};
+use crate::sample::{Entry, Role, Sample, Value};
 
 pub use self::memory::Memory;
 use self::view::View;
@@ -58,7 +58,7 @@ pub fn families(cluster: &str, asked: &[Asked], memory: &mut Memory, into: &mut 
         (&catalog::CLUSTER_VOTERS, view.voters.map(|voters| voters as f64)),
         (&catalog::CLUSTER_SERVING_VOTERS, Some(view.serving_voters as f64)),
         (&catalog::FAILURE_TOLERANCE, view.failure_tolerance.map(|tolerance| tolerance as f64)),
-        (&catalog::LEADER_CHANGES, Some(memory.leader_changes() as f64)),
+        (&catalog::LEADER_CHANGES, memory.leader_changes().map(|changes| changes as f64)),
     ];
     for (metric, number) in numbers {
         if let Some(number) = number {
@@ -119,22 +119,10 @@ impl Member<'_> {
             let (version, id) = (text(&sample.version), text(&sample.member_id));
             self.add_labelled(&catalog::INFO, &[system.name(), &version, &id], 1.0);
         }
-        let number = |number: Option<u64>| number.map(|number| number as f64);
-        let numbers = [
-            (&catalog::VOTER, sample.voter.map(flag)),
-            (&catalog::HAS_LEADER, sample.has_leader.map(flag)),
-            (&catalog::VOTERS, number(view::voters_of(sample))),
-            (&catalog::SYNCED_FOLLOWERS, number(sample.synced_followers)),
-            (&catalog::TERM, number(sample.term)),
-            (&catalog::COMMIT_INDEX, number(sample.commit_index)),
-            (&catalog::APPLIED_INDEX, number(sample.applied_index)),
-        ];
-        for (metric, number) in numbers {
-            self.add_some(metric, number);
-        }
-        for entry in &sample.values {
-            let labels: Vec<&str> = entry.labels.iter().map(String::as_str).collect();
-            self.add_value(entry.metric, &labels, entry.value.clone());
+        // Whether it serves was told with what it is.
+        for Entry { metric, labels, value } in sample.entries() {
+            let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+            self.add_value(metric, &labels, value);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Families of series: what an exposition is written from, whatever its format.
 
+use std::collections::{HashMap, HashSet};
+
 use crate::catalog::{Metric, Scope};
 use crate::sample::Value;
 
@@ -31,27 +33,29 @@ impl Family {
 
 /// Families as they grow.
 #[derive(Debug, Default)]
-pub struct Families(Vec<Family>);
+pub struct Families {
+    families: Vec<Family>,
+    /// By name: where it is, and the labels of its series. Looking through the series would take the square of their number.
+    index: HashMap<&'static str, (usize, HashSet<Vec<String>>)>,
+}
 
 impl Families {
     /// Adds a series. A second one of the same metric and labels is left out.
     pub fn add(&mut self, metric: &'static Metric, labels: Vec<String>, value: Value) {
         debug_assert_eq!(labels.len(), metric.scope.labels().len() + metric.labels.len(), "{}", metric.name);
-        let family = match self.0.iter().position(|family| family.metric.name == metric.name) {
-            Some(index) => &mut self.0[index],
-            None => {
-                self.0.push(Family { metric, series: Vec::new() });
-                self.0.last_mut().expect("one was added just now")
-            }
-        };
-        if family.series.iter().all(|series| series.labels != labels) {
-            family.series.push(Series { labels, value });
+        let families = &mut self.families;
+        let (place, seen) = self.index.entry(metric.name).or_insert_with(|| {
+            families.push(Family { metric, series: Vec::new() });
+            (families.len() - 1, HashSet::new())
+        });
+        if seen.insert(labels.clone()) {
+            families[*place].series.push(Series { labels, value });
         }
     }
 
     /// Adds all series of others. Where both have the same, that of these stays.
     pub fn append(&mut self, others: Families) {
-        for family in others.0 {
+        for family in others.families {
             for series in family.series {
                 self.add(family.metric, series.labels, series.value);
             }
@@ -60,7 +64,7 @@ impl Families {
 
     /// The families, in the order of the catalog.
     pub fn into_sorted(self) -> Vec<Family> {
-        let mut families = self.0;
+        let mut families = self.families;
         let place =
             |family: &Family| crate::catalog::ALL.iter().position(|metric| metric.name == family.metric.name);
         families.sort_by_key(place);

@@ -1,6 +1,7 @@
 //! What this process itself uses, under the names that every Prometheus client has for it.
 
 use std::fs;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Resource, getrlimit};
@@ -10,10 +11,14 @@ use crate::catalog;
 use crate::family::Families;
 use crate::sample::Value;
 
+/// Looked up once: computed anew it would differ by some microseconds, and whoever counts its changes would see a restart
+/// in each scrape.
+static START: OnceLock<Option<f64>> = OnceLock::new();
+
 /// Adds what this process uses now. What the system does not tell is absent.
 pub fn families(into: &mut Families) {
     let values = [
-        (&catalog::OWN_START, start_unix()),
+        (&catalog::OWN_START, *START.get_or_init(start_unix)),
         (&catalog::OWN_CPU, Some(seconds(clock_gettime(ClockId::ProcessCPUTime)))),
         (&catalog::OWN_RESIDENT, resident_bytes()),
         (&catalog::OWN_OPEN_FDS, open_fds()),
@@ -99,5 +104,11 @@ mod tests {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
         let age = now - values[0].1;
         assert!((-1.0..86_400.0).contains(&age), "it started {age} s ago");
+        for _ in 0..100 {
+            let mut again = Families::default();
+            families(&mut again);
+            let again = again.into_sorted();
+            assert_eq!(again[0].series[0].value, Value::Number(values[0].1), "it has not started again");
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! `_sum` and `_count`, and a summary by the last two. Quantiles of a summary are series like others, and of no use here:
 //! most servers compute them over their own lifetime.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::parse_error::{ParseError, check_text, shown};
 use crate::sample::Histogram;
@@ -14,6 +14,10 @@ pub const SERIES_MAX: usize = 200_000;
 
 /// Labels of a series at most.
 pub const LABELS_MAX: usize = 64;
+
+/// Values of a label by which series are told apart at most: peers, and kinds of requests. Servers have a few; each costs a
+/// look at all series of its name.
+pub const VALUES_MAX: usize = 256;
 
 /// An answer, taken apart.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -121,6 +125,12 @@ impl Scraped {
     /// All series of this name, in the order of the answer.
     pub fn with(&self, name: &str) -> impl Iterator<Item = (&Labels, f64)> {
         self.series.get(name).into_iter().flatten().map(|(labels, value)| (labels, *value))
+    }
+
+    /// The values that a label has in the series of this name, sorted, the first [`VALUES_MAX`] of them.
+    pub(crate) fn values_of(&self, name: &str, label: &str) -> Vec<&str> {
+        let values: BTreeSet<_> = self.with(name).filter_map(|(labels, _)| labels.get(label)).collect();
+        values.into_iter().take(VALUES_MAX).collect()
     }
 
     /// The histogram of this name with these labels, or the sum and number of a summary, in the server's own unit.
@@ -397,6 +407,14 @@ mod tests {
         }
         let error = parse("a 1\nb{ 2\n").unwrap_err();
         assert_eq!(error, ParseError::Syntax("line 2: \"b{ 2\"".to_owned()));
+    }
+
+    #[test]
+    fn values_of_a_label_are_told_once_and_there_are_only_so_many() {
+        let scraped = parsed("a{k=\"2\",r=\"x\"} 1\na{k=\"1\"} 2\na{k=\"2\"} 3\na{r=\"y\"} 4\n");
+        assert_eq!(scraped.values_of("a", "k"), ["1", "2"]);
+        let many: String = (0..VALUES_MAX + 9).map(|n| format!("a{{k=\"{n}\"}} 1\n")).collect();
+        assert_eq!(parsed(&many).values_of("a", "k").len(), VALUES_MAX);
     }
 
     #[test]

@@ -158,9 +158,10 @@ impl Service {
     /// Ends the canaries, which remove what they made.
     pub fn stop(&self) {
         let setup = Arc::clone(&lock(&self.setup));
-        for canary in setup.clusters.iter().filter_map(|watched| watched.canary.as_ref()) {
-            canary.stop();
-        }
+        let canaries = || setup.clusters.iter().filter_map(|watched| watched.canary.as_ref());
+        // All at the same time: of ensembles that are not there each takes seconds.
+        canaries().for_each(|canary| canary.end());
+        canaries().for_each(|canary| canary.stop());
     }
 
     /// The target that is to be probed, as it was probed before if it was.
@@ -204,13 +205,10 @@ pub fn default_name(target: &TargetUrl) -> String {
 impl Setup {
     fn new(config: &Config, reach: Reach, before: Option<&Setup>) -> Result<Setup, SetupError> {
         let clusters = reached(config, reach)?.into_iter().map(|(cluster, members)| {
-            let same = before.and_then(|setup| {
-                setup.clusters.iter().find(|old| {
-                    old.cluster.name == cluster.name && old.cluster.target.members == cluster.target.members
-                })
-            });
+            let same =
+                before.and_then(|setup| setup.clusters.iter().find(|old| is_the_same(&old.cluster, cluster)));
             let canary = match same {
-                Some(old) if old.cluster == *cluster => old.canary.clone(),
+                Some(old) if has_the_same_canary(&old.cluster, cluster) => old.canary.clone(),
                 _ => cluster.settings.canary.as_ref().map(|canary| Arc::new(Canary::start(cluster, canary))),
             };
             let memory = same.map(|old| Arc::clone(&old.memory)).unwrap_or_default();
@@ -224,6 +222,18 @@ impl Setup {
         });
         Ok(Setup { clusters: clusters.collect(), probe: config.probe.clone() })
     }
+}
+
+/// Whether a cluster is the one that was watched before: what was counted of it counts on. Members may have come and gone,
+/// but not all of them.
+fn is_the_same(old: &Cluster, new: &Cluster) -> bool {
+    let has = |member| old.target.members.contains(member);
+    old.name == new.name && old.target.system == new.target.system && new.target.members.iter().any(has)
+}
+
+/// Whether its canary can go on, whatever else is different.
+fn has_the_same_canary(old: &Cluster, new: &Cluster) -> bool {
+    old.target == new.target && old.settings.canary == new.settings.canary
 }
 
 /// A cluster, and who asks it.
@@ -365,4 +375,58 @@ impl Source for Pushing {
 /// What was half-way through a change when a thread panicked is still the best that there is.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::CanarySettings;
+
+    fn cluster(name: &str, target: &str) -> Cluster {
+        Cluster::new(name.to_owned(), target.parse().unwrap(), Settings::default()).unwrap()
+    }
+
+    #[test]
+    fn a_cluster_stays_the_same_when_members_come_and_go() {
+        let old = cluster("c", "zk://a:1,b:1,c:1");
+        for (name, target, is_same) in [
+            ("c", "zk://a:1,b:1,c:1", true),
+            ("c", "zk://a:1,b:1,c:1,d:1", true),
+            ("c", "zk://c:1,d:1,e:1", true),
+            ("c", "zk://d:1,e:1,f:1", false),
+            ("d", "zk://a:1,b:1,c:1", false),
+            ("c", "etcd://a:1,b:1,c:1", false),
+        ] {
+            assert_eq!(is_the_same(&old, &cluster(name, target)), is_same, "{name} {target}");
+        }
+    }
+
+    #[test]
+    fn a_canary_goes_on_unless_it_is_to_do_something_else() {
+        let old = cluster("c", "zk://a:1");
+        let timeout = Settings { timeout: Duration::from_secs(1), ..Settings::default() };
+        let canary = CanarySettings { rate_per_s: 1.0, root: None };
+        let with = Settings { canary: Some(canary), ..Settings::default() };
+        for (settings, goes_on) in [(Settings::default(), true), (timeout, true), (with, false)] {
+            assert_eq!(has_the_same_canary(&old, &Cluster { settings, ..old.clone() }), goes_on);
+        }
+        assert!(!has_the_same_canary(&old, &cluster("c", "zk://a:1,b:1")));
+    }
+
+    #[tokio::test]
+    async fn what_was_counted_survives_a_reload() {
+        // Nobody is there.
+        let config = |target| Config { clusters: vec![cluster("c", target)], ..Config::default() };
+        let service = Service::new(&config("zk://127.0.0.1:1"), over_the_network).unwrap();
+        let refusals = async |service: &Service| {
+            let families = service.gather().await;
+            let family = families.iter().find(|family| family.metric.name == catalog::SCRAPE_ERRORS.name);
+            let labels = ["c", "127.0.0.1:1", "srvr", "connect"];
+            let series = family.unwrap().series.iter().find(|series| series.labels == labels);
+            series.unwrap().value.clone()
+        };
+        assert_eq!(refusals(&service).await, Value::Number(1.0));
+        service.reload(&config("zk://127.0.0.1:1,127.0.0.1:2")).unwrap();
+        assert_eq!(refusals(&service).await, Value::Number(2.0));
+    }
 }

@@ -76,6 +76,24 @@ fn times(sample: &Sample, metric: &Metric) -> Option<(u64, f64)> {
 }
 
 #[test]
+fn followers_that_are_to_vote_later_are_no_voters_in_sync() {
+    let leader = of("3.9.4", "leader.mntr.txt").text;
+    assert!(
+        leader.contains("zk_synced_followers\t2") && leader.contains("zk_synced_non_voting_followers\t0")
+    );
+    for (all, without_vote, synced) in [("2", "0", 2), ("3", "1", 2), ("2", "2", 0)] {
+        let answer =
+            leader.replace("zk_synced_followers\t2", &format!("zk_synced_followers\t{all}")).replace(
+                "zk_synced_non_voting_followers\t0",
+                &format!("zk_synced_non_voting_followers\t{without_vote}"),
+            );
+        let mut sample = Sample::default();
+        mntr(&mut sample, &answer).unwrap();
+        assert_eq!(sample.synced_followers, Some(synced), "{all} {without_vote}");
+    }
+}
+
+#[test]
 fn mntr_of_captured_members_is_taken_as_it_stands() {
     for (folder, version, role, fixture) in captured("mntr.txt") {
         let (sample, raw) = (fixture.told(), raw(&fixture));

@@ -106,6 +106,6 @@ impl<'a> Told<'a> {
 
     pub(super) fn into_asked(self, member: String, took: Duration) -> Asked {
         let Told { sample, is_up, problems, sources, .. } = self;
-        Asked { member, sample: is_up.then_some(sample), took, problems, sources }
+        Asked { member, sample: is_up.then_some(sample), took, problems, sources, is_counted: false }
     }
 }

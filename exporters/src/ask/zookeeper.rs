@@ -15,7 +15,8 @@ use super::told::{Answer, Failure, Parse, Told};
 use super::web::Question;
 use super::{AskError, Watched};
 use crate::asked::ProblemKind;
-use crate::sample::{Dialect, Role};
+use crate::parse_error::ParseError;
+use crate::sample::{Dialect, Role, Sample};
 use crate::{keeper, zookeeper};
 
 /// Status 200 whatever there is to say: an error stands in the JSON.
@@ -87,9 +88,7 @@ impl Member {
             told.take("monitor", answer, zookeeper::monitor);
         }
         if let Some(answer) = prometheus {
-            let is_keeper = told.sample().system == Some(Dialect::Keeper);
-            let parse: Parse = if is_keeper { keeper::prometheus } else { zookeeper::prometheus };
-            told.take("prometheus", answer, parse);
+            told.take("prometheus", answer, of_either);
         }
     }
 
@@ -105,10 +104,11 @@ impl Member {
         };
         let word = |word| self.word(&addresses, word, deadline);
         let srvr = word("srvr").await;
-        let is_there = srvr.is_ok();
+        let is_there = srvr.as_ref().is_ok_and(|answer| !answer.is_empty());
         told.take("srvr", srvr, zookeeper::srvr);
         if !is_there {
-            // A member that hangs keeps each connection in a queue that is its clients', too. And it serves nobody.
+            // A member that hangs keeps each connection in a queue that is its clients', too. And it serves nobody, nor does one
+            // that ends it without a word, whatever its other ports tell.
             told.sample().serving = Some(false);
             return;
         }
@@ -151,6 +151,15 @@ impl Member {
             }
         }
         Err(failure)
+    }
+}
+
+/// Takes in what a Prometheus endpoint answers. Of a member whose words told nothing it shows whose it is itself.
+fn of_either(sample: &mut Sample, answer: &str) -> Result<(), ParseError> {
+    match sample.system {
+        Some(Dialect::Keeper) => keeper::prometheus(sample, answer),
+        None if answer.contains("\nClickHouse") => keeper::prometheus(sample, answer),
+        _ => zookeeper::prometheus(sample, answer),
     }
 }
 

@@ -18,18 +18,23 @@ const LOOK_EVERY: Duration = Duration::from_secs(3);
 /// How often it is looked for what killed canaries have left: once their sessions have expired.
 const SWEEP_EVERY_LOOKS: u32 = 10;
 
+/// Looks that fail before everything begins anew: by then the session has expired.
+const ANEW_AFTER: u32 = 5;
+
 /// Who holds the lock.
 pub(super) struct Keeper {
     place: Arc<Place>,
     client: Option<Client>,
     looks: u32,
+    /// Looks that have failed one after another.
+    failed: u32,
     /// Whether there may be nodes to remove.
     has_claimed: bool,
 }
 
 impl Keeper {
     pub(super) fn new(place: Arc<Place>) -> Keeper {
-        Keeper { place, client: None, looks: 0, has_claimed: false }
+        Keeper { place, client: None, looks: 0, failed: 0, has_claimed: false }
     }
 
     /// Makes the nodes. Returns after the first attempt: operations without a node fail, and say so.
@@ -75,8 +80,11 @@ impl Keeper {
 
     async fn look_within_limit(&mut self) -> Result<(), Trouble> {
         let looked = timeout(OPERATION_LIMIT, self.look()).await.unwrap_or(Err(Trouble::Late));
-        if looked.is_err() {
-            self.client = None;
+        self.failed = if looked.is_err() { self.failed + 1 } else { 0 };
+        // Its session holds the lock, and the client takes it to another member by itself: with a new one nobody would hold
+        // the lock from when the old one expires until the next look. After a while names are looked up again.
+        if self.failed >= ANEW_AFTER {
+            (self.client, self.failed) = (None, 0);
         }
         looked
     }

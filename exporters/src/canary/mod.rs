@@ -23,11 +23,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use quorumeter_targets::session::Timeouts;
+use quorumeter_targets::session::{Outcome as SessionOutcome, Timeouts};
 use quorumeter_targets::zookeeper::client::ClientError;
+use quorumeter_targets::zookeeper::outcome::of_write;
 use quorumeter_targets::zookeeper::root::{DEFAULT_PARENT, Root};
 use quorumeter_targets::zookeeper::{Client, DialSettings, driver};
 use quorumeter_targets::{TargetUrl, TlsOptions};
+use quorumeter_zk::OpCode;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::timeout;
@@ -105,9 +107,14 @@ impl Canary {
         self.shared.stats().trouble()
     }
 
+    /// Lets it end.
+    pub fn end(&self) {
+        self.stop.send_replace(true);
+    }
+
     /// Lets it end, and waits until it has removed its nodes, some seconds at most.
     pub fn stop(&self) {
-        self.stop.send_replace(true);
+        self.end();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             // A canary that panicked has ended, too.
@@ -118,7 +125,7 @@ impl Canary {
 
 impl Drop for Canary {
     fn drop(&mut self) {
-        self.stop.send_replace(true);
+        self.end();
     }
 }
 
@@ -169,10 +176,14 @@ impl Trouble {
 
     /// Whether it proves that nothing was done.
     fn is_refusal(&self) -> bool {
-        matches!(
-            self,
-            Trouble::Other(_) | Trouble::Client(ClientError::Connect(_) | ClientError::Server { .. })
-        )
+        match self {
+            // Some answers to a write leave it open.
+            Trouble::Client(ClientError::Server { op: OpCode::SET_DATA, code, .. }) => {
+                matches!(of_write(*code), SessionOutcome::Failed(_))
+            }
+            Trouble::Other(_) | Trouble::Client(ClientError::Connect(_) | ClientError::Server { .. }) => true,
+            Trouble::Client(_) | Trouble::Late => false,
+        }
     }
 }
 
@@ -220,4 +231,28 @@ fn run(place: Place, shared: Arc<Shared>, stopped: watch::Receiver<bool>) {
 /// Ends a session, unless that takes too long: it expires anyway.
 async fn close(client: Client) {
     let _ = timeout(CLOSE_LIMIT, client.close()).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use quorumeter_zk::ErrorCode;
+
+    use super::*;
+
+    #[test]
+    fn only_what_proves_that_nothing_was_done_is_a_refusal() {
+        let server = |op, code| Trouble::Client(ClientError::Server { op, path: String::new(), code });
+        for (trouble, is_refusal) in [
+            (server(OpCode::SET_DATA, ErrorCode::NO_NODE), true),
+            (server(OpCode::SET_DATA, ErrorCode::THROTTLED_OP), true),
+            // As ClickHouse Keeper says when its leader went away with the write.
+            (server(OpCode::SET_DATA, ErrorCode::OPERATION_TIMEOUT), false),
+            (server(OpCode::SET_DATA, ErrorCode::CONNECTION_LOSS), false),
+            (server(OpCode::GET_DATA, ErrorCode::CONNECTION_LOSS), true),
+            (Trouble::Other("no such host".into()), true),
+            (Trouble::Late, false),
+        ] {
+            assert_eq!(trouble.is_refusal(), is_refusal, "{trouble:?}");
+        }
+    }
 }

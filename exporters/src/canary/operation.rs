@@ -49,9 +49,7 @@ async fn repeat(operation: Operation, place: &Place, shared: &Shared, sessions: 
     let start = Instant::now();
     loop {
         let due = start + schedule.due();
-        // What can be done before is no part of what is timed. What goes wrong here does so again when it is due.
-        let _ = timeout_at(due, sessions.prepare(operation, place)).await;
-        sessions.idle_until(due).await;
+        sessions.idle_until(due, operation, place).await;
         let done = timeout(OPERATION_LIMIT, sessions.perform(operation, place)).await;
         let result = done.unwrap_or(Err(Trouble::Late));
         let (outcome, trouble) = match &result {
@@ -138,15 +136,14 @@ impl Sessions {
         Ok(())
     }
 
-    /// Keeps the sessions alive until then.
-    async fn idle_until(&mut self, due: Instant) {
+    /// Makes the sessions and keeps them alive until then: what can be done before is no part of what is timed. What goes
+    /// wrong here does so again when it is due.
+    async fn idle_until(&mut self, due: Instant, operation: Operation, place: &Place) {
         loop {
+            let _ = timeout_at(due, self.prepare(operation, place)).await;
             let clients = [&self.main, &self.watcher].into_iter().flatten();
             let idle = clients.map(idle_for).min().unwrap_or(OPERATION_LIMIT);
-            let next = Instant::now() + idle;
-            if next >= due {
-                return wake_at(due).await;
-            }
+            let Some(next) = next_ping(Instant::now(), idle, due) else { return wake_at(due).await };
             sleep_until(next).await;
             for session in [&mut self.main, &mut self.watcher] {
                 if let Some(client) = session
@@ -185,6 +182,12 @@ async fn wake_at(due: Instant) {
     let _ = tokio::task::spawn_blocking(sleep).await;
 }
 
+/// When the next ping is to be sent, if there is one before the operation is due. That is a sign of life itself: a ping so
+/// short before it that it might be cut off would cost it the session.
+fn next_ping(now: Instant, idle: Duration, due: Instant) -> Option<Instant> {
+    Some(now + idle).filter(|next| *next + idle / 2 < due)
+}
+
 /// How long a session may say nothing.
 fn idle_for(client: &Client) -> Duration {
     client.session_timeout() / IDLE_PART
@@ -194,5 +197,28 @@ async fn connected<'s>(session: &'s mut Option<Client>, place: &Place) -> Result
     match session {
         Some(client) => Ok(client),
         None => Ok(session.insert(place.connect().await?)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_ping_is_cut_off_by_the_operation() {
+        let (now, ms) = (Instant::now(), Duration::from_millis);
+        for (due, ping) in [
+            (0, None),
+            (1000, None),
+            // Both at the same time, and just after.
+            (3000, None),
+            (3001, None),
+            (4500, None),
+            (4501, Some(3000)),
+            (60_000, Some(3000)),
+        ] {
+            let next = next_ping(now, ms(3000), now + ms(due));
+            assert_eq!(next.map(|next| next - now), ping.map(ms), "{due}");
+        }
     }
 }

@@ -70,6 +70,7 @@ fn a_mistake_is_told_with_its_place_and_what_would_help() {
         ("[[cluster]]\nname = \"a\"".to_owned(), Some((1, 1)), "\"target\" is missing"),
         (cluster.replace("zk://a", "a:2181"), Some((3, 10)), "has no scheme"),
         (cluster.replace("zk://a", "zk://u:hunter2@a"), Some((3, 10)), "no user or password"),
+        (cluster.replace("zk://a", "zk://a,b,a"), Some((3, 10)), "a:2181 twice"),
         (cluster.replace("\"a\"", "\"\""), Some((2, 8)), "a cluster's name"),
         (format!("{cluster}{cluster}"), Some((5, 8)), "two clusters \"a\""),
         (format!("{cluster}admin_port = 99999"), Some((4, 14)), "u16"),

@@ -44,9 +44,15 @@ static SUMMARIES: &[(&catalog::Metric, &[&str], &str, f64)] = &[
     (&catalog::STAGE_DURATION, &["log"], "consul_raft_leader_dispatchLog", MS),
     (&catalog::STAGE_DURATION, &["quorum"], "consul_raft_commitTime", MS),
     (&catalog::STAGE_DURATION, &["apply"], "consul_raft_fsm_apply", MS),
-    (&catalog::REQUEST_DURATION, &["http"], "consul_api_http", MS),
     (&catalog::PAUSES, &[], "consul_runtime_gc_pause_ns", NS),
 ];
+
+/// Requests to the HTTP API, by `method` and `path`, which is a pattern: `v1_kv_`. Each is told by itself: one that nobody
+/// uses for a while is dropped by Consul, and a sum over all would then go back.
+const REQUESTS: &str = "consul_api_http";
+
+/// Methods of them that are looked for at most.
+const METHODS_MAX: usize = 8;
 
 /// Round trips of the leader to its peers.
 const PEER_ROUND_TRIP: &str = "consul_raft_replication_appendEntries_rpc";
@@ -167,8 +173,15 @@ pub fn metrics(sample: &mut Sample, answer: &str) -> Result<(), ParseError> {
     for (metric, labels, name, per_second) in SUMMARIES {
         push_summary(sample, metric, labels, &scraped, (name, &[]), *per_second);
     }
-    let count = format!("{PEER_ROUND_TRIP}_count");
-    for peer in scraped.with(&count).filter_map(|(labels, _)| labels.get("peer_id")) {
+    let count = format!("{REQUESTS}_count");
+    for path in scraped.values_of(&count, "path") {
+        for method in scraped.values_of(&count, "method").into_iter().take(METHODS_MAX) {
+            let with: (&str, &[(&str, &str)]) = (REQUESTS, &[("path", path), ("method", method)]);
+            let op = format!("{method} {path}");
+            push_summary(sample, &catalog::REQUEST_DURATION, &[&op], &scraped, with, MS);
+        }
+    }
+    for peer in scraped.values_of(&format!("{PEER_ROUND_TRIP}_count"), "peer_id") {
         let of_peer: (&str, &[(&str, &str)]) = (PEER_ROUND_TRIP, &[("peer_id", peer)]);
         push_summary(sample, &catalog::PEER_ACK, &[peer], &scraped, of_peer, MS);
     }

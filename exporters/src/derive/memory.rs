@@ -47,7 +47,7 @@ impl Memory {
                 counts.extend(ProblemKind::ALL.map(|kind| ((source, kind), 0)));
             }
         }
-        for problem in &asked.problems {
+        for problem in asked.problems.iter().filter(|_| !asked.is_counted) {
             *counts.entry((problem.source, problem.kind)).or_default() += 1;
         }
     }
@@ -61,7 +61,8 @@ impl Memory {
         counts.map(|((source, kind), count)| (*source, *kind, *count))
     }
 
-    pub(super) fn leader_changes(&self) -> u64 {
-        self.leader_changes
+    /// `None` until somebody has led in a term that is known: nobody could have seen a change.
+    pub(super) fn leader_changes(&self) -> Option<u64> {
+        self.led_term.map(|_| self.leader_changes)
     }
 }

@@ -140,6 +140,17 @@ fn a_cluster_is_what_its_members_say_together() {
             (1.0, 1.0, Some(3.0), 3.0, Some(1.0)),
         ),
         ("an observer alone is watched", vec![observer()], (1.0, 0.0, None, 0.0, None)),
+        // They have yet to be made voters, and follow as if they were.
+        (
+            "two more follow without a vote",
+            vec![l(3, 4), f(3), f(3), f(3), f(3)],
+            (1.0, 1.0, Some(3.0), 3.0, Some(1.0)),
+        ),
+        (
+            "three that are alone are no ensemble",
+            vec![standalone(), standalone(), standalone()],
+            (1.0, 0.0, Some(1.0), 1.0, Some(0.0)),
+        ),
         ("standalone", vec![standalone()], (1.0, 0.0, Some(1.0), 1.0, Some(0.0))),
         ("leaderServes=no", vec![silent(), f(3), f(3)], (1.0, 1.0, Some(3.0), 3.0, Some(1.0))),
         ("read-only", vec![read_only(), DOWN, DOWN], (0.0, 0.0, None, 0.0, None)),
@@ -153,6 +164,18 @@ fn a_cluster_is_what_its_members_say_together() {
         let families = told_of(samples, &mut Memory::default());
         assert_eq!(cluster(&families), expected, "{name}");
     }
+}
+
+#[test]
+fn a_follower_that_is_not_on_the_voter_map_does_not_vote() {
+    let of = |id: &str, role| {
+        let ids = ["1", "2", "3"].map(str::to_owned).to_vec();
+        Some(Sample { member_id: Some(id.into()), voter_ids: Some(ids), ..zookeeper(role, 1, 9) })
+    };
+    let samples = vec![of("1", Role::Leader), of("2", Role::Follower), DOWN, of("4", Role::Follower)];
+    let families = told_of(samples, &mut Memory::default());
+    assert_eq!(cluster(&families), (1.0, 1.0, Some(3.0), 2.0, Some(0.0)));
+    assert_eq!(value(&families, &catalog::VOTER, &["m4:2181"]), Some(0.0));
 }
 
 #[test]
@@ -290,9 +313,14 @@ fn leader_changes_are_rises_of_the_term_that_somebody_leads_in() {
         vec![DOWN, DOWN, f(5)],
     ] {
         let families = told_of(samples, &mut memory);
-        seen.push(value(&families, &catalog::LEADER_CHANGES, &[]).unwrap());
+        seen.push(value(&families, &catalog::LEADER_CHANGES, &[]));
     }
-    assert_eq!(seen, [0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 2.0, 3.0]);
+    let expected = [0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 2.0, 3.0].map(Some);
+    assert_eq!((seen[0], &seen[1..]), (None, &expected[..]), "before anybody led nothing could be seen");
+    // etcd's metrics alone tell no term.
+    let without_term = Sample { term: None, ..told(Dialect::Etcd, Role::Leader, 1, 9) };
+    let families = told_of(vec![Some(without_term)], &mut Memory::default());
+    assert_eq!(value(&families, &catalog::LEADER_CHANGES, &[]), None);
 }
 
 #[test]
@@ -379,6 +407,11 @@ fn problems_are_counted_by_source_and_kind_from_zero_on() {
     let problem = |kind| Problem { source: "srvr", kind, detail: String::new() };
     one[0].problems = vec![problem(ProblemKind::Timeout), problem(ProblemKind::Binary)];
     now(&one);
+    // The same answers, told to somebody else who asked at the same time.
+    let mut shared = one.clone();
+    shared[0].is_counted = true;
+    let second = now(&shared);
+    assert_eq!(of(&second, &catalog::SCRAPE_ERRORS, "srvr", "timeout"), Some(1.0));
     let third = now(&one);
     assert_eq!(of(&third, &catalog::SCRAPE_ERRORS, "srvr", "timeout"), Some(2.0));
     assert_eq!(of(&third, &catalog::PARSE_ERRORS, "srvr", "binary"), Some(2.0));

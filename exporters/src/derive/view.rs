@@ -26,7 +26,7 @@ pub(super) struct View {
     /// Voters of the ensemble.
     pub(super) voters: Option<u64>,
     /// Voters that are up and have a leader.
-    pub(super) serving_voters: usize,
+    pub(super) serving_voters: u64,
     /// Voters that serve and are in sync, less a majority of all.
     pub(super) failure_tolerance: Option<i64>,
     /// By member: entries that it has yet to apply.
@@ -50,13 +50,16 @@ impl View {
         let voters = memory.voters;
         let all_are_watched = voters.is_some_and(|voters| watched_voters as u64 >= voters);
         let in_sync = voters_in_sync(&serving, leader, all_are_watched);
+        // No more than there are: others only say that they vote.
+        let on_the_map = |number: u64| voters.map_or(number, |voters| number.min(voters));
+        let in_sync = in_sync.map(on_the_map);
         View {
             has_leader: most_know_one
                 || leader.is_some_and(|leader| led_term(leader).is_none_or(|led| Some(led) >= term)),
             leaders: leaders(asked),
             term,
             voters,
-            serving_voters: serving.len(),
+            serving_voters: on_the_map(serving.len() as u64),
             failure_tolerance: voters
                 .zip(in_sync)
                 .map(|(voters, in_sync)| in_sync as i64 - (voters as i64 / 2 + 1)),
@@ -72,16 +75,11 @@ pub(super) fn samples(asked: &[Asked]) -> impl Iterator<Item = &Sample> {
 
 /// Whether a member votes: by the voter map, or else by its role.
 pub(super) fn votes(sample: &Sample) -> Option<bool> {
-    sample.voter.or(match sample.role? {
+    sample.voter().or(match sample.role? {
         Role::Leader | Role::Follower | Role::Standalone => Some(true),
         Role::Observer => Some(false),
         Role::Candidate | Role::ReadOnly => None,
     })
-}
-
-/// How many voters there are, as a member tells it.
-pub(super) fn voters_of(sample: &Sample) -> Option<u64> {
-    sample.voter_ids.as_ref().map(|ids| ids.len() as u64).or(sample.voters)
 }
 
 /// How many voters there are, as the members tell it that answered: the one in the greatest term, a leader first, and of
@@ -89,7 +87,7 @@ pub(super) fn voters_of(sample: &Sample) -> Option<u64> {
 pub(super) fn voters(asked: &[Asked]) -> Option<u64> {
     let told = samples(asked).filter_map(|sample| {
         let alone = (sample.role == Some(Role::Standalone)).then_some(1);
-        Some((sample.term, sample.role == Some(Role::Leader), voters_of(sample).or(alone)?))
+        Some((sample.term, sample.role == Some(Role::Leader), sample.voters().or(alone)?))
     });
     told.max().map(|(.., voters)| voters)
 }

@@ -92,12 +92,7 @@ pub fn metrics(sample: &mut Sample, answer: &str) -> Result<(), ParseError> {
         }
     }
     for (metric, name, label) in HISTOGRAMS_BY_LABEL {
-        let count = format!("{name}_count");
-        let mut values: Vec<&str> =
-            scraped.with(&count).filter_map(|(labels, _)| labels.get(label)).collect();
-        values.sort_unstable();
-        values.dedup();
-        for value in values {
+        for value in scraped.values_of(&format!("{name}_count"), label) {
             if let Some(histogram) = scraped.histogram(name, &[(label, value)]) {
                 sample.push_histogram(metric, &[value], histogram);
             }

@@ -34,8 +34,15 @@ const NUMBERS: [(&Metric, &str, f64); 22] = [
 ];
 
 /// Numbers that are part of others.
-const PARTS: [&str; 6] =
-    ["followers", "learners", "synced_followers", "quorum_size", "global_sessions", "local_sessions"];
+const PARTS: [&str; 7] = [
+    "followers",
+    "learners",
+    "synced_followers",
+    "synced_non_voting_followers",
+    "quorum_size",
+    "global_sessions",
+    "local_sessions",
+];
 
 /// Times, in milliseconds: the metric, its labels, and the name.
 const TIMES: [(&Metric, &[&str], &str); 15] = [
@@ -72,8 +79,11 @@ pub(super) fn take_metrics(sample: &mut Sample, told: &Scraped, is_leader: bool)
     if is_leader {
         // So called before 3.6, and by ClickHouse Keeper.
         let followers = number(told, "followers");
-        sample.synced_followers =
-            sample.synced_followers.or_else(|| number(told, "synced_followers").and_then(whole));
+        // Those that are to vote later are among them.
+        let synced = number(told, "synced_followers")
+            .zip(Some(number(told, "synced_non_voting_followers").unwrap_or(0.0)))
+            .and_then(|(all, without_vote)| whole(all - without_vote));
+        sample.synced_followers = sample.synced_followers.or(synced);
         if let Some(learners) = number(told, "learners").or(followers) {
             sample.push(&catalog::LEARNERS, learners);
         }
@@ -157,9 +167,7 @@ fn peer_acks(told: &Scraped) -> Vec<(String, Histogram)> {
         let sum = told.number(&format!("sum_{peer}_{PEER_ACKS}")).filter(|_| is_id)?;
         Some((peer.to_owned(), sum_and_count(sum, told.number(name)?)?))
     });
-    let counts = format!("{PEER_ACKS}_count");
-    let in_labels = told.with(&counts).take(PEERS_MAX).filter_map(|(labels, _)| {
-        let peer = labels.get("key")?;
+    let in_labels = told.values_of(&format!("{PEER_ACKS}_count"), "key").into_iter().filter_map(|peer| {
         let times = told.histogram(PEER_ACKS, &[("key", peer)])?;
         Some((peer.to_owned(), sum_and_count(times.sum, times.count as f64)?))
     });
