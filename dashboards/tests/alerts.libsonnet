@@ -220,6 +220,7 @@ function(n)
       '150',
       why='proposals, where requests are not told'
     ),
+    quiet('QuorumOutstandingRequestsGrowing', of('quorum_requests_outstanding', '_x100 150x49'), '51m', 'one sample is no window'),
     quiet('QuorumOutstandingRequestsGrowing', of('quorum_requests_outstanding', '150x100 90 150x48'), '54m', 'it came down'),
     about(
       'QuorumFileDescriptorsHigh',
