@@ -49,7 +49,8 @@
       QuorumLeaderFlapping: '0s',
       QuorumElectionSlow: '0s',
       QuorumLogFsyncSlow: '5m',
-      QuorumOutstandingRequestsGrowing: '0s',
+      // Else the first sample of a new series would be all of its window.
+      QuorumOutstandingRequestsGrowing: '2m',
       QuorumProbeSlow: '5m',
       QuorumProbeErrors: '2m',
       QuorumSessionsExpiring: '0s',

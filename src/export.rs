@@ -227,7 +227,7 @@ fn push_to(
     service: &Arc<Service>,
 ) -> Result<Pusher, u8> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let resource = otlp::resource(env!("CARGO_PKG_VERSION"), &own::instance(port));
+    let resource = otlp::resource(otlp::EXPORTER, env!("CARGO_PKG_VERSION"), &own::instance(port));
     let push = Push { endpoint, resource, start_unix_ns: now.as_nanos() as u64, period };
     let source = Arc::new(Pushing::new(Arc::clone(service)));
     Pusher::start(push, source, diagnose::say).map_err(|error| diagnose::fail(&error, EXIT_ENVIRONMENT))

@@ -78,10 +78,12 @@ function(config, query, alert, words)
     alert(
       'QuorumDataGrowth',
       'warning',
-      '%s > %s\nor\n%s > %d' % [
+      // The data of a member with a quota may grow to that.
+      '%s > %s\nor\n(%s unless %s) > %d' % [
         query.predicted('quorum_storage_bytes', '1h', config.dataGrowthHours * 3600),
         query.ofMember('quorum_data_quota_bytes'),
         query.predicted('quorum_data_bytes', '1h', config.dataGrowthHours * 3600),
+        query.ofMember('quorum_data_quota_bytes'),
         config.dataBytes,
       ],
       'The data grow towards the limit.',

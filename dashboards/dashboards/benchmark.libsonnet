@@ -58,7 +58,7 @@ function(config, kit)
           panel.stacked(
             'Outcomes other than ok',
             'ops',
-            'failed: the reply proves that it was not applied; unknown: sent, and nothing proves what became of it; shed: never sent. Empty while all is well.',
+            'failed: the reply proves that it was not applied; unknown: sent, and nothing proves what became of it; shed: never sent. All at 0 while all is well.',
             [panel.query(
               'sum by (stream, op, outcome) (rate(bench_operations_total{%s, outcome!="ok"}[%s]))' % [streams, window],
               '{{stream}} {{op}} {{outcome}}'

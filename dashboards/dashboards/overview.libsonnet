@@ -130,11 +130,11 @@ function(config, kit)
             'none',
             'Unrecoverable errors and digest mismatches of ZooKeeper, failed commits of ClickHouse Keeper, failed snapshots, alarms of etcd. Each system tells some of them; what it does not tell is absent.',
             [
-              panel.query('sum(increase(quorum_unrecoverable_errors_total{%s}[%s]))' % [members, window], 'unrecoverable errors'),
-              panel.query('sum(increase(quorum_digest_mismatches_total{%s}[%s]))' % [members, window], 'digest mismatches'),
-              panel.query('sum(increase(quorum_commits_failed_total{%s}[%s]))' % [members, window], 'failed commits'),
-              panel.query('sum(increase(quorum_proposals_failed_total{%s}[%s]))' % [members, window], 'failed proposals'),
-              panel.query('sum(increase(quorum_snapshots_failed_total{%s}[%s]))' % [members, window], 'failed snapshots'),
+              panel.query('sum(max by (%s) (increase(quorum_unrecoverable_errors_total{%s}[%s])))' % [member, members, window], 'unrecoverable errors'),
+              panel.query('sum(max by (%s) (increase(quorum_digest_mismatches_total{%s}[%s])))' % [member, members, window], 'digest mismatches'),
+              panel.query('sum(max by (%s) (increase(quorum_commits_failed_total{%s}[%s])))' % [member, members, window], 'failed commits'),
+              panel.query('sum(max by (%s) (increase(quorum_proposals_failed_total{%s}[%s])))' % [member, members, window], 'failed proposals'),
+              panel.query('sum(max by (%s) (increase(quorum_snapshots_failed_total{%s}[%s])))' % [member, members, window], 'failed snapshots'),
               panel.query('max(quorum_alarms{%s})' % members, 'alarms'),
             ]
           ),

@@ -51,8 +51,8 @@ function(config, kit)
             'ops',
             'As members count them, added up: an ex-leader keeps its count, and the new one counts on. Empty where a system does not count them; see the entries applied.',
             [
-              panel.query('sum by (%s) (rate(quorum_commits_total{%s}[%s]))' % [member, members, window], kit.member + ' commits'),
-              panel.query('sum by (%s) (rate(quorum_proposals_total{%s}[%s]))' % [member, members, window], kit.member + ' proposals'),
+              panel.query('max by (%s) (rate(quorum_commits_total{%s}[%s]))' % [member, members, window], kit.member + ' commits'),
+              panel.query('max by (%s) (rate(quorum_proposals_total{%s}[%s]))' % [member, members, window], kit.member + ' proposals'),
             ]
           ),
           shared.applied(members),

@@ -52,8 +52,9 @@
       },
     },
 
-  // The last value, large. `steps` are thresholds from below: `[value, colour]`, the first one's value null.
-  number(title, unit, description, targets, steps, mappings=[], width=4):: panel('stat', title, unit, description, targets, width) {
+  // The value at the end of the time shown, large; nothing where there is none by then: what was told an hour ago is not
+  // shown as if it were so. `steps` are thresholds from below: `[value, colour]`, the first one's value null.
+  number(title, unit, description, targets, steps, mappings=[], width=4):: panel('stat', title, unit, description, [target { instant: true, range: false } for target in targets], width) {
     gridPos+: { h: 5 },
     fieldConfig+: {
       defaults+: {

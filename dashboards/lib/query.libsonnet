@@ -12,9 +12,10 @@
     // A histogram's quantile over a window, by the labels given besides those of the cluster.
     quantile(q, name, window, by, more='')::
       'histogram_quantile(%s, %s)' % [q, query.rates(name + '_bucket', window, by + ['le'], more)],
-    // The mean of what was timed in a window.
+    // The mean of what was timed in a window; absent where nothing was. Sum and number are set back independently: of a member
+    // that was restarted, and has timed as often as before, the number stands still while the sum may grow, which is no mean.
     mean(name, window, by, more='')::
-      '%s / %s' % [query.rates(name + '_sum', window, by, more), query.rates(name + '_count', window, by, more)],
+      '%s / (%s > 0)' % [query.rates(name + '_sum', window, by, more), query.rates(name + '_count', window, by, more)],
     // Rates of a counter by the labels given.
     rates(name, window, by, more='')::
       'sum by (%s) (rate(%s[%s]))' % [std.join(', ', by), query.series(name, more), window],

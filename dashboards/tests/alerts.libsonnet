@@ -168,6 +168,12 @@ function(n)
       at='55m'
     ),
     quiet('QuorumElectionSlow', histogram('quorum_election_duration_seconds', c.late(0, 5), c.late(0, 1)), '55m'),
+    quiet(
+      'QuorumElectionSlow',
+      histogram('quorum_election_duration_seconds', c.late(1, 2), c.always(1)),
+      '55m',
+      'a restart, after which its only election took longer than the one before'
+    ),
 
     // Lag.
     about('QuorumFollowerLagging', of('quorum_lag_entries', c.turns(0, 1001)), ''),
@@ -214,6 +220,7 @@ function(n)
       '150',
       why='proposals, where requests are not told'
     ),
+    quiet('QuorumOutstandingRequestsGrowing', of('quorum_requests_outstanding', '_x100 150x49'), '51m', 'one sample is no window'),
     quiet('QuorumOutstandingRequestsGrowing', of('quorum_requests_outstanding', '150x100 90 150x48'), '54m', 'it came down'),
     about(
       'QuorumFileDescriptorsHigh',
@@ -238,6 +245,12 @@ function(n)
       'QuorumDataGrowth',
       of('quorum_storage_bytes', c.rising(1000000, 900000000)) + of('quorum_data_quota_bytes', c.always(2000000000)),
       why='the quota is far'
+    ),
+    quiet(
+      'QuorumDataGrowth',
+      of('quorum_data_bytes', c.rising(1000000, 900000000)) + of('quorum_storage_bytes', c.rising(1000000, 900000000))
+      + of('quorum_data_quota_bytes', c.always(8000000000)),
+      why='more than is good for a heap, and the quota is far'
     ),
     about(
       'EtcdQuotaLow',

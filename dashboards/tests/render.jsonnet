@@ -1,4 +1,4 @@
-// promtool's tests of the alerts, for 3 and for 5 voters, and of the recording rules: file names and their text.
+// promtool's tests of the alerts, for 3 and for 5 voters: file names and their text.
 local mixin = import '../mixin.libsonnet';
 local cluster = import 'cluster.libsonnet';
 local cases = import 'alerts.libsonnet';

@@ -166,7 +166,7 @@ pub(crate) fn measure(
         observer.notice(&format!("metrics: http://{address}/metrics"));
     }
     let about = about(&options, &manifest);
-    let resource = otlp::resource(&manifest.tool.version, &manifest.run_id);
+    let resource = otlp::resource(otlp::MEASUREMENT, &manifest.tool.version, &manifest.run_id);
     let start_unix_ns = manifest.wall_start.unix_ns;
     let (live, tellers) = live::start(&options.audience, listener, about.clone(), resource, start_unix_ns)?;
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;

@@ -175,6 +175,8 @@ fn a_run_pushes_its_metrics_and_its_trace() {
     let pushes = collector.metrics();
     let (resource, metrics) = pushes.last().expect("at the end there is a push");
     assert!(resource.contains(&("service.instance.id".to_owned(), run_id.clone())), "{resource:?}");
+    let service = ("service.name".to_owned(), "quorumeter-bench".to_owned());
+    assert!(resource.contains(&service), "alerts read another job: {resource:?}");
     let data = |name: &str| metrics.iter().find(|metric| metric.name == name).and_then(|m| m.data.as_ref());
     let is = |attributes, wanted: &[&str]| {
         pairs(attributes).iter().map(|(_, value)| value.as_str()).eq(wanted.iter().copied())

@@ -82,7 +82,9 @@ pub fn metrics(sample: &mut Sample, answer: &str) -> Result<(), ParseError> {
     sample.applied_index = index("etcd_server_proposals_applied_total").or(sample.applied_index);
     sample.started_unix_s = scraped.number("process_start_time_seconds").or(sample.started_unix_s);
     for (metric, names) in NUMBERS {
-        if let Some(value) = names.iter().find_map(|name| scraped.number(name)) {
+        let value = names.iter().find_map(|name| scraped.number(name));
+        // A quota that is negative is none.
+        if let Some(value) = value.filter(|value| *value > 0.0 || metric.name != catalog::QUOTA_BYTES.name) {
             sample.push(metric, value);
         }
     }

@@ -140,6 +140,16 @@ fn states_are_told_from_each_other() {
 }
 
 #[test]
+fn a_quota_that_is_negative_is_none() {
+    for (quota, told) in [("-1", None), ("0", None), ("8e+09", Some(8e9))] {
+        let text = format!("etcd_server_has_leader 1\netcd_server_quota_backend_bytes {quota}\n");
+        let mut sample = Sample::default();
+        metrics(&mut sample, &text).unwrap();
+        assert_eq!(sample.number(&catalog::QUOTA_BYTES), told, "{quota}");
+    }
+}
+
+#[test]
 fn an_alarm_counts_whatever_is_read_after_it() {
     let mut sample = Sample::default();
     status(&mut sample, written!("alarm.status.json")).unwrap();

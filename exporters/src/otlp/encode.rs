@@ -203,7 +203,7 @@ mod tests {
 
     /// Through bytes and back.
     fn round_trip(reading: &Reading) -> Vec<v1::Metric> {
-        let resource = crate::otlp::resource("1.2.3", "r1");
+        let resource = crate::otlp::resource(crate::otlp::EXPORTER, "1.2.3", "r1");
         let bytes = encode(reading, &resource, START, NOW).encode_to_vec();
         let mut request = ExportMetricsServiceRequest::decode(&bytes[..]).unwrap();
         let of = request.resource_metrics.pop().unwrap();

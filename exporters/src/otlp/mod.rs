@@ -23,10 +23,16 @@ pub use traces::{TraceOf, push_trace};
 /// What the pushed things are of, as attributes.
 pub type Resource = Vec<(&'static str, String)>;
 
+/// `service.name` of an exporter, which is the job that alerts and recording rules read.
+pub const EXPORTER: &str = "quorumeter";
+
+/// `service.name` of a measurement: one of its own, so that what it breaks on purpose wakes nobody.
+pub const MEASUREMENT: &str = "quorumeter-bench";
+
 /// The usual resource: `service.name`, `service.version`, and `service.instance.id`, which tells two of them apart.
-pub fn resource(version: &str, instance: &str) -> Resource {
+pub fn resource(service: &str, version: &str, instance: &str) -> Resource {
     vec![
-        ("service.name", "quorumeter".to_owned()),
+        ("service.name", service.to_owned()),
         ("service.version", version.to_owned()),
         ("service.instance.id", instance.to_owned()),
     ]
