@@ -98,7 +98,7 @@ function(config, kit)
           panel.lines(
             'Outage',
             's',
-            'The longest time without a single acknowledged write since the last fault, or since the load began without one. It grows while the outage goes on, and stays until the next fault. As fine as the interval, or as the probes of a failover measurement.',
+            'The longest time without a single acknowledged write since the last fault, or since the load began without one. It grows while the outage goes on, and stays until the next fault. A lower bound, as fine as a 128th of the interval, or as the probes of a failover measurement; the load\'s own pauses between writes are in it.',
             [panel.query('max(bench_outage_seconds{%s})' % run, 'without an acknowledged write')]
           ),
         ],

@@ -242,13 +242,17 @@ impl Live {
                     times.wait.into_iter().for_each(|histogram| add(Time::Wait, histogram));
                 }
                 interval.lag().iter().for_each(|histogram| bench.lag(histogram));
+                // Of write probes every op is told, and the other streams' writes do not count.
+                if !write_probes.contains(&true) {
+                    bench.acknowledged(interval.acknowledged());
+                }
                 bench.interval(interval.lines);
             }
             Told::Events(events) => bench.sessions(events),
             Told::History(rows) => {
                 let is_write = |stream: u16| write_probes.get(usize::from(stream)) == Some(&true);
                 let acknowledged = rows.iter().filter(|row| row.kind == RowKind::Ok && is_write(row.stream));
-                bench.acknowledged(acknowledged.map(|row| row.ended_ns));
+                bench.acknowledged(acknowledged.map(|row| row.ended_ns..row.ended_ns));
             }
         });
     }

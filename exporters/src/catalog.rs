@@ -295,7 +295,7 @@ catalog! {
     BENCH_WAITING: "bench_waiting" Gauge "operations" ["stream"] Bench "Operations that are due and not sent." {} "";
     BENCH_SESSIONS: "bench_sessions_connected" Gauge "sessions" ["stream"] Bench "Sessions that are connected." {} "";
     BENCH_WATCH: "bench_watch_delivery_seconds" Histogram "seconds" ["stream"] Bench "From when a write was intended until a watcher had its event, or until that was given up." {} "";
-    BENCH_OUTAGE: "bench_outage_seconds" Gauge "seconds" [] Bench "The longest time without a single acknowledged write since the last fault, or since the load began without one." {} "While it goes on it grows with each interval. From one acknowledgement of the write probes to the next in a failover measurement; whole intervals without any in others, up to two of them too short. Absent where nothing writes.";
+    BENCH_OUTAGE: "bench_outage_seconds" Gauge "seconds" [] Bench "The longest time without a single acknowledged write since the last fault, or since the load began without one." {} "While it goes on it grows with each interval. From one acknowledgement of the write probes to the next in a failover measurement; in others 128ths of an interval without any, 7.8 ms of an interval of 1 s: a lower bound, too short by less than two of them. The load's own pauses between writes are in it. Absent where nothing writes.";
     BENCH_CPU: "bench_generator_cpu_seconds_total" Counter "seconds" [] Bench "CPU time of the generator's workers." {} "";
 }
 

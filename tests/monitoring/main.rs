@@ -63,11 +63,10 @@ const WITHOUT_DATA: [(&str, &str); 4] = [
 ];
 
 /// Panels that may draw the same all the time, each with the reason.
-const CONSTANT: [(&str, &str); 10] = [
+const CONSTANT: [(&str, &str); 9] = [
     ("Voters", "the ensemble keeps its voters"),
     ("Leaders in one term", "never do two lead"),
     ("Leader", "an election may fit between two scrapes"),
-    ("Outage", "an election may be shorter than the interval, as fine as which it is"),
     ("Phase and fault", "the kill is within one phase, and no fault of the run's own"),
     ("Connections refused", "nobody reaches a limit of connections"),
     ("Requests throttled", "nobody reaches a limit of requests"),

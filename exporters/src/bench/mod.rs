@@ -9,6 +9,7 @@ mod tests;
 mod times;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use hdrhistogram::Histogram;
 use quorumeter_record::{Event, EventKind, FaultStage, IntervalLine, OpLine, Phase, SessionChange, stage};
@@ -107,12 +108,11 @@ impl Bench {
     /// Of a measurement that begins.
     pub fn new(info: BenchInfo) -> Bench {
         Bench {
-            // With faults there are probes, whose every op is told.
-            outage: Outage::new(info.fault.is_some()),
             info,
             phase: None,
             fault_is_active: false,
             repetition: 0,
+            outage: Outage::default(),
             streams: BTreeMap::new(),
             lag: Times::default(),
             has_load: false,
@@ -156,9 +156,10 @@ impl Bench {
         }
     }
 
-    /// Writes of probes were acknowledged: of one worker's interval, before the lines of that interval.
-    pub fn acknowledged(&mut self, at_ns: impl Iterator<Item = u64>) {
-        self.outage.acknowledged(at_ns);
+    /// Writes were acknowledged, at least one in each of these spans of time, which may be moments: before the lines of the
+    /// interval that has them.
+    pub fn acknowledged(&mut self, within_ns: impl Iterator<Item = Range<u64>>) {
+        self.outage.acknowledged(within_ns);
     }
 
     /// Times of a kind of op in an interval. Stages of sessions' lives are left out: they are parts of ops, or none at all.
@@ -185,7 +186,7 @@ impl Bench {
 
     /// The lines of an interval that is over.
     pub fn interval(&mut self, lines: &[IntervalLine]) {
-        let (mut writes, mut window) = (None, None);
+        let (mut has_writes, mut window) = (false, None);
         for line in lines {
             match line {
                 IntervalLine::Op(line) if line.op == stage::WATCH_DELIVERY => {
@@ -193,9 +194,7 @@ impl Bench {
                 }
                 IntervalLine::Op(line) if !stage::is_observed(&line.op) => {
                     self.count(line);
-                    if OpKind::from_name(&line.op).is_some_and(OpKind::is_write) {
-                        *writes.get_or_insert(0) += line.ok;
-                    }
+                    has_writes |= OpKind::from_name(&line.op).is_some_and(OpKind::is_write);
                 }
                 IntervalLine::Stream(line) => {
                     let stream = self.stream(&line.stream);
@@ -212,8 +211,8 @@ impl Bench {
                 IntervalLine::Op(_) | IntervalLine::Watch(_) | IntervalLine::Keys(_) => {}
             }
         }
-        if let (Some(writes), Some((start_ns, end_ns))) = (writes, window) {
-            self.outage.interval(start_ns, end_ns, writes);
+        if has_writes && let Some((start_ns, end_ns)) = window {
+            self.outage.interval(start_ns, end_ns);
         }
     }
 

@@ -130,6 +130,7 @@ fn hdr(values_ns: &[u64]) -> Histogram<u64> {
 #[test]
 fn counts_are_sums_over_intervals_and_phases_and_never_set_back() {
     let mut bench = bench(None);
+    bench.acknowledged([0..S / 128, S - S / 128..S].into_iter());
     bench.interval(&[
         op(0, "read", OpPhase::Warmup, [10, 1, 2, 3, 4]),
         op(0, "write", OpPhase::Measure, [7, 0, 0, 0, 0]),
@@ -257,7 +258,7 @@ fn an_outage_is_of_the_first_fault_of_a_repetition() {
     let interval =
         |number| [op(number, "write", OpPhase::Measure, [9; 5]), generator(number, Phase::Measure, [0, 0])];
     let told = |bench: &mut Bench, number: u64, acknowledged_ms: &[u64]| {
-        bench.acknowledged(acknowledged_ms.iter().map(|ms| ms * 1_000_000));
+        bench.acknowledged(acknowledged_ms.iter().map(|ms| ms * 1_000_000..ms * 1_000_000));
         bench.interval(&interval(number));
         super::tests::number(bench, &BENCH_OUTAGE, &[])
     };
@@ -271,6 +272,27 @@ fn an_outage_is_of_the_first_fault_of_a_repetition() {
     assert_eq!(told(&mut bench, 3, &[3_050, 3_950]), Some(0.9));
     bench.interval(&[op(4, "write", OpPhase::Measure, [0; 5]), generator(4, Phase::Drain, [0, 0])]);
     assert_eq!(number(&bench, &BENCH_OUTAGE, &[]), Some(0.9), "in the drain nothing is asked for");
+}
+
+/// A leader that is killed, between two intervals' ends: from 10.3 s to 11.5 s nothing is acknowledged, which no whole
+/// interval is without.
+#[test]
+fn an_outage_is_as_fine_as_the_slots_of_the_load() {
+    let mut bench = bench(None);
+    let slot = |slot: u64| slot * S / 128..(slot + 1) * S / 128;
+    let told = |bench: &mut Bench, number: u64, acknowledged: &mut dyn Iterator<Item = u64>| {
+        bench.acknowledged(acknowledged.map(|in_interval| slot(number * 128 + in_interval)));
+        bench.interval(&[
+            op(number, "write", OpPhase::Measure, [9; 5]),
+            generator(number, Phase::Measure, [0, 0]),
+        ]);
+        super::tests::number(bench, &BENCH_OUTAGE, &[])
+    };
+    assert_eq!(told(&mut bench, 9, &mut (0..128)), Some(0.0));
+    // 10.3 s is in slot 38, and 11.5 s is where slot 64 begins.
+    assert_eq!(told(&mut bench, 10, &mut (0..=38)), Some(89.0 / 128.0));
+    assert_eq!(told(&mut bench, 11, &mut (64..128)), Some(153.0 / 128.0), "1.195 s of 1.2 s");
+    assert_eq!(told(&mut bench, 12, &mut (0..128)), Some(153.0 / 128.0));
 }
 
 #[test]

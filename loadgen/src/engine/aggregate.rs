@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,6 +17,7 @@ use super::buffer::{IntervalBuffer, OpSlot, add};
 use super::deliveries::Deliveries;
 use super::fan_out::{FanOuts, Watching};
 use super::join::Join;
+use super::slots::slot_ns;
 use super::worker::WorkerReport;
 use crate::plan::Workload;
 
@@ -96,6 +98,13 @@ impl<'a> Interval<'a> {
     /// released − intended of the open-loop ops released in it, by the phase of the ops.
     pub fn lag(&self) -> &'a [Histogram<u64>; 2] {
         &self.buffer.lag
+    }
+
+    /// When writes were acknowledged: the spans of time in which at least one was, each a 128th of the workload's interval,
+    /// in their order. The last one may reach beyond the end of an interval that is shorter.
+    pub fn acknowledged(&self) -> impl Iterator<Item = Range<u64>> + use<'a> {
+        let Interval { workload, buffer, .. } = *self;
+        buffer.acknowledged.spans(buffer.start_ns, slot_ns(workload.interval_ns))
     }
 }
 
@@ -658,6 +667,9 @@ mod tests {
             }
             let [warmup, measure] = interval.lag();
             seen_in.send(("lag".to_owned(), [warmup.len(), measure.len(), 0, 0], (0, 0))).unwrap();
+            for span in interval.acknowledged() {
+                seen_in.send(("acknowledged".to_owned(), [0; 4], (span.start, span.end))).unwrap();
+            }
         });
         let record = Arc::new(Mutex::new(record(dir.path())));
         let mut aggregator = Aggregator::new(workload, record, live, |_| Cow::Borrowed(""), give);
@@ -674,6 +686,9 @@ mod tests {
             write[measure].of_failed.as_mut().unwrap().record(100 + worker).unwrap();
             write[measure].of_shed.as_mut().unwrap().record(200 + worker).unwrap();
             buffer.lag[measure].record(5).unwrap();
+            // Of the default interval of 1 s.
+            (buffer.start_ns, buffer.end_ns) = (3_000_000_000, 4_000_000_000);
+            buffer.acknowledged.mark(3_500_000_000 - worker, buffer.start_ns, 7_812_500);
             aggregator.deliver(worker as usize, buffer);
         }
         drop(aggregator);
@@ -686,6 +701,8 @@ mod tests {
                 of("a.write", [0; 4], (0, 0)),
                 of("a.write", [0, 101, 0, 201], (0, 0)),
                 of("lag", [0, 2, 0, 0], (0, 0)),
+                of("acknowledged", [0; 4], (3_492_187_500, 3_500_000_000)),
+                of("acknowledged", [0; 4], (3_500_000_000, 3_507_812_500)),
             ]
         );
     }

@@ -11,6 +11,7 @@ use quorumeter_record::{
 
 use super::aggregate::OpTimes;
 use super::join::{NoticeRow, UnknownRow, WriteRow};
+use super::slots::Slots;
 
 /// The most events that are kept of one interval, per worker; more are counted. Twenty sessions that try to connect every
 /// 10 ms make fewer in a minute, the longest interval.
@@ -42,6 +43,8 @@ pub(super) struct IntervalBuffer {
     /// The worker's last.
     pub(super) last: bool,
     pub(super) streams: Vec<StreamBuffer>,
+    /// When writes were acknowledged, of all streams.
+    pub(super) acknowledged: Slots,
     /// released − intended, by the ops' phase.
     pub(super) lag: [Histogram<u64>; 2],
     /// By worker, in no particular order.
@@ -317,6 +320,7 @@ impl IntervalBuffer {
             during: Phase::Warmup,
             last: false,
             streams: shape.ops.iter().map(|ops| StreamBuffer::new(*ops)).collect(),
+            acknowledged: Slots::default(),
             lag: [new_duration_histogram(), new_duration_histogram()],
             workers: Vec::new(),
             in_flight_op_ns: 0,
@@ -341,6 +345,7 @@ impl IntervalBuffer {
         for (own, theirs) in self.streams.iter_mut().zip(&other.streams) {
             own.merge(theirs);
         }
+        self.acknowledged.merge(other.acknowledged);
         for (own, theirs) in self.lag.iter_mut().zip(&other.lag) {
             add(own, theirs);
         }
@@ -363,6 +368,7 @@ impl IntervalBuffer {
     pub(super) fn reset(&mut self) {
         self.last = false;
         self.streams.iter_mut().for_each(StreamBuffer::reset);
+        self.acknowledged = Slots::default();
         self.lag.iter_mut().for_each(empty);
         self.workers.clear();
         self.in_flight_op_ns = 0;
@@ -423,7 +429,9 @@ mod tests {
     fn a_reset_buffer_is_as_new() {
         let shape = Shape { ops: vec![2] };
         let mut buffer = filled(&[1, 2, 3], &shape);
+        buffer.acknowledged.mark(5, 0, 10);
         buffer.reset();
+        assert_eq!(buffer.acknowledged, Slots::default());
         let mut merged = filled(&[9], &shape);
         let before = merged.slot(0, 1, OpPhase::Measure).ok;
         merged.merge(&mut buffer);

@@ -20,7 +20,7 @@
 //! | `ops`, `source` | sessions that issue ops, and which op comes next |
 //! | `lives` | sessions that come and go |
 //! | `watch`, `join` | sessions that watch, and which write an event tells of |
-//! | `recorder`, `buffer` | what a worker records in an interval |
+//! | `recorder`, `buffer`, `slots` | what a worker records in an interval |
 //! | `resets` | connections that are reset on purpose |
 //! | `history` | what is kept of each op, of streams that ask for it |
 //! | `aggregate` | merging, and writing |
@@ -37,6 +37,7 @@ mod ops;
 mod placement;
 mod recorder;
 mod resets;
+mod slots;
 mod source;
 mod timeline;
 mod timer;

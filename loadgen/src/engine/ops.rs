@@ -129,8 +129,15 @@ impl OpsPart {
         // Ops that can be submitted as soon as the batch is released: they are no backlog.
         let room = if self.connected { self.depth.saturating_sub(open_ops) } else { 0 };
         let late = self.waiting.len() >= room;
-        let tag =
-            Tag { intended_ns, released_ns: now_ns, stream: self.stream, op: op_place as u16, phase, late };
+        let tag = Tag {
+            intended_ns,
+            released_ns: now_ns,
+            stream: self.stream,
+            op: op_place as u16,
+            phase,
+            late,
+            is_write: self.source.is_write(op_place),
+        };
         recorder.released(&tag, self.backlog.is_some());
         // What a lost connection gave back may have filled it beyond its limit.
         while self.backlog.is_some_and(|limit| self.waiting.len() >= limit.saturating_add(room))

@@ -1,5 +1,6 @@
 //! The recorder of one worker: counts and histograms of the current interval, swapped whole at its end.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 
@@ -25,6 +26,8 @@ pub(super) struct Tag {
     pub(super) phase: OpPhase,
     /// Whether it waited in the backlog.
     pub(super) late: bool,
+    /// Whether it changes the tree.
+    pub(super) is_write: bool,
 }
 
 /// What was observed and not scheduled: its stream, its place among the stream's ops, the phase of its begin, and where
@@ -60,6 +63,8 @@ pub(super) struct Recorder {
     /// Nothing is recorded before the load begins.
     begun: bool,
     last_ns: u64,
+    /// The slot in which a write was acknowledged last: nothing is to be marked for those that follow in it.
+    marked_ns: Range<u64>,
     cpu_ns: u64,
     in_flight: u64,
     waiting: u64,
@@ -83,6 +88,7 @@ impl Recorder {
             buffer: IntervalBuffer::new(&shape),
             begun: false,
             last_ns: 0,
+            marked_ns: 0..0,
             cpu_ns: 0,
             in_flight: 0,
             waiting: 0,
@@ -114,6 +120,7 @@ impl Recorder {
         self.buffer.number = number;
         self.buffer.start_ns = start_ns;
         self.buffer.during = self.timeline.phase_at(start_ns);
+        self.marked_ns = 0..0;
     }
 
     /// The clock shows `now_ns`.
@@ -239,6 +246,9 @@ impl Recorder {
                 record(&mut times.wait, completion.sent_ns.saturating_sub(tag.intended_ns));
                 record(&mut times.service, service_ns);
                 record(&mut times.response, response_ns);
+                if tag.is_write && !self.marked_ns.contains(&completion.done_ns) {
+                    self.mark(completion.done_ns);
+                }
             }
             Outcome::Failed(code) => {
                 counts.failed += 1;
@@ -251,6 +261,13 @@ impl Recorder {
                 record_in(&mut slot.of_unknown, response_ns);
             }
         }
+    }
+
+    /// A write was acknowledged, the first one in its slot since another one's.
+    #[cold]
+    fn mark(&mut self, t_ns: u64) {
+        let (start_ns, slot_ns) = (self.buffer.start_ns, self.timeline.slot_ns());
+        self.marked_ns = self.buffer.acknowledged.mark(t_ns, start_ns, slot_ns);
     }
 
     /// A waiting op is dropped.
@@ -393,8 +410,66 @@ impl Recorder {
 mod tests {
     use std::sync::mpsc::channel;
 
+    use quorumeter_record::Phase;
+
     use super::*;
     use crate::plan::Workload;
+
+    /// Writes that succeeded mark the slots of their times, of the interval that has them, and nothing else does.
+    #[test]
+    fn acknowledged_writes_are_marked() {
+        let timeline = Arc::new(Timeline::new(1280));
+        // The warm-up's last interval and the window's are shorter than the others.
+        timeline.begin(0, 2000, 1500);
+        let (out, messages) = channel();
+        let (_keep, back) = channel();
+        let mut recorder = Recorder::new(0, Arc::clone(&timeline), Shape { ops: vec![2] }, out, back);
+        recorder.begin(0);
+        for (is_write, done_ns, outcome) in [
+            (true, 5, Outcome::Ok),
+            (true, 9, Outcome::Ok),
+            (false, 15, Outcome::Ok),
+            (true, 25, Outcome::Failed(-101)),
+            (true, 35, Outcome::Unknown),
+            (true, 40, Outcome::Ok),
+            (true, 1279, Outcome::Ok),
+            (true, 1280, Outcome::Ok),
+            (true, 1999, Outcome::Ok),
+            // An interval without any, and one of the drain.
+            (false, 2100, Outcome::Ok),
+            (true, 3501, Outcome::Ok),
+        ] {
+            let (op, phase) = (u16::from(is_write), timeline.phase_of_op(done_ns));
+            let (intended_ns, released_ns) = (done_ns, done_ns);
+            let tag = Tag { intended_ns, released_ns, stream: 0, op, phase, late: false, is_write };
+            recorder.released(&tag, true);
+            recorder.sent(&tag, done_ns, 1);
+            let completion = Completion { sent_ns: done_ns, done_ns, outcome, ..Completion::NOTHING };
+            recorder.done(&tag, &completion);
+        }
+        recorder.finish(3600);
+        drop(recorder);
+        let told: Vec<(Phase, Vec<u64>)> = messages
+            .iter()
+            .map(|message| match message {
+                Message::Interval { buffer, .. } => {
+                    let spans = buffer.acknowledged.spans(buffer.start_ns, timeline.slot_ns());
+                    (buffer.during, spans.map(|span| span.start).collect())
+                }
+                _ => panic!("nothing else was told"),
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (Phase::Warmup, vec![0, 40, 1270]),
+                (Phase::Warmup, vec![1280, 1990]),
+                (Phase::Measure, vec![]),
+                (Phase::Measure, vec![]),
+                (Phase::Drain, vec![3500]),
+            ]
+        );
+    }
 
     /// What does not fit an interval is counted, and the next interval has room again.
     #[test]

@@ -95,6 +95,12 @@ impl OpSource {
         place
     }
 
+    /// Whether the mix has a write in this place.
+    #[inline]
+    pub(super) fn is_write(&self, place: usize) -> bool {
+        self.kinds[place].is_write()
+    }
+
     #[inline]
     fn make(&mut self, place: usize) -> Operation {
         let kind = self.kinds[place];

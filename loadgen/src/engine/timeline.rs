@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use quorumeter_record::{OpPhase, Phase};
 
+use super::slots;
+
 /// The times of the phases, nanoseconds on the run's clock. All workers look at the same one; it is set once
 /// when load begins, and the end may then be drawn nearer.
 ///
@@ -77,6 +79,11 @@ impl Timeline {
         } else {
             Phase::Drain
         }
+    }
+
+    /// The length of an interval's slots.
+    pub(super) fn slot_ns(&self) -> u64 {
+        slots::slot_ns(self.interval_ns)
     }
 
     /// The end of the interval that begins at `t_ns`.

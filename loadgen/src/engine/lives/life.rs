@@ -93,7 +93,8 @@ impl<D: Driver> Life<D> {
         let phase = self.timeline.phase_of_op(intended_ns);
         let late = state.waiting.len() >= room;
         let stream = self.stream as u16;
-        let tag = Tag { intended_ns, released_ns: now_ns, stream, op: 0, phase, late };
+        let released_ns = now_ns;
+        let tag = Tag { intended_ns, released_ns, stream, op: 0, phase, late, is_write: false };
         recorder.released(&tag, self.backlog.is_some());
         while self.backlog.is_some_and(|limit| state.waiting.len() >= limit.saturating_add(room))
             && let Some(oldest) = state.waiting.pop_front()
