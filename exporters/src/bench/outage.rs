@@ -130,7 +130,7 @@ mod tests {
         outage.acknowledged([0..100, 200..300].into_iter());
         outage.interval(0, 250);
         assert_eq!(outage.longest_ns(), Some(100), "nothing from 300 on is known");
-        outage.acknowledged([750..850].into_iter());
+        outage.acknowledged(std::iter::once(750..850));
         outage.interval(250, 1250);
         assert_eq!(outage.longest_ns(), Some(450), "from 300 to 750");
         // The load's end was drawn nearer than what had been acknowledged.
