@@ -8,7 +8,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -18,9 +18,10 @@ use quorumeter_exporters::config::{Admin, Cluster, Config, Settings};
 use quorumeter_exporters::otlp::{
     Endpoint, EndpointError, Push, Pusher, Reading, Resource, Source, TraceOf, push_trace,
 };
+use quorumeter_exporters::sample::Value;
 use quorumeter_exporters::serve::{Gather, Gathering, serve};
 use quorumeter_exporters::service::{Service, over_the_network};
-use quorumeter_exporters::{Families, Family};
+use quorumeter_exporters::{Families, Family, record_line};
 use quorumeter_loadgen::{Told, Workload};
 use quorumeter_record::{FailoverPlan, FaultStage, Phase, ProbeRole, RowKind};
 use quorumeter_targets::TargetUrl;
@@ -96,6 +97,8 @@ struct Known {
     /// those that one thread has opened are served by that thread alone.
     for_scrapes: Mutex<Option<Arc<Service>>>,
     for_pushes: Mutex<Option<Arc<Service>>>,
+    /// The members' processes, where the run has started them.
+    launched: Mutex<Weak<Launched>>,
     /// What the user should be told.
     notices: Mutex<Vec<String>>,
 }
@@ -129,6 +132,7 @@ pub(crate) fn start(
         bench: Mutex::new(Bench::new(info)),
         for_scrapes: Mutex::default(),
         for_pushes: Mutex::default(),
+        launched: Mutex::default(),
         notices: Mutex::default(),
     });
     let server = listener.map(|listener| Server::start(listener, Arc::clone(&known))).transpose();
@@ -194,15 +198,16 @@ impl Tellers {
 }
 
 impl Live {
-    /// The members are these, from now on; of launched ones the AdminServers are known.
-    pub(crate) fn members(&self, url: &TargetUrl, launched: Option<&Launched>) {
+    /// The members are these, from now on; of launched ones the AdminServers are known, and what their processes use.
+    pub(crate) fn members(&self, url: &TargetUrl, launched: Option<&Arc<Launched>>) {
         let Some(known) = &self.0 else { return };
+        *lock(&known.launched) = launched.map(Arc::downgrade).unwrap_or_default();
         let admin = |launched: &Launched| -> Option<Vec<HostPort>> {
             let of = |member: &launch::Member| member.admin.map(host_port);
             launched.members.iter().map(of).collect()
         };
         let settings = Settings {
-            admin: launched.and_then(admin).map_or(Admin::None, Admin::Each),
+            admin: launched.and_then(|launched| admin(launched)).map_or(Admin::None, Admin::Each),
             timeout: ASK_LIMIT,
             ..Settings::default()
         };
@@ -286,9 +291,24 @@ impl Known {
             bench.families(&mut of_run);
             bench.exponentials()
         };
-        // The order of the catalog, in which a measurement comes last.
-        let families = asked.into_iter().flatten().chain(of_run.into_sorted()).collect();
-        Reading { families, exponentials }
+        let mut families = self.used();
+        families.extend(asked.into_iter().flatten());
+        families.append(of_run);
+        Reading { families: families.into_sorted(), exponentials }
+    }
+
+    /// What the processes of the run's own members have used.
+    fn used(&self) -> Families {
+        let mut families = Families::default();
+        // The run stops them; who asks meanwhile keeps none of them.
+        let Some(launched) = lock(&self.launched).upgrade() else { return families };
+        for member in &launched.members {
+            let labels = [CLUSTER.to_owned(), host_port(member.address).to_string()];
+            for (metric, value) in launched.process_use(member.id).iter().flat_map(record_line::used) {
+                families.add(metric, labels.to_vec(), Value::Number(value));
+            }
+        }
+        families
     }
 }
 

@@ -55,7 +55,12 @@ impl Families {
 
     /// Adds all series of others. Where both have the same, that of these stays.
     pub fn append(&mut self, others: Families) {
-        for family in others.families {
+        self.extend(others.families);
+    }
+
+    /// The same of families that are no more to grow.
+    pub fn extend(&mut self, others: impl IntoIterator<Item = Family>) {
+        for family in others {
             for series in family.series {
                 self.add(family.metric, series.labels, series.value);
             }

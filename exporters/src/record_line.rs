@@ -38,18 +38,22 @@ pub fn metrics(sample: &Sample, process: Option<&ProcessUse>) -> BTreeMap<String
             }
         }
     }
-    if let Some(process) = process {
-        for (metric, value) in [
-            (&catalog::CPU_SECONDS, Some(process.cpu_ns as f64 / 1e9)),
-            (&catalog::RESIDENT_BYTES, Some(process.resident_bytes as f64)),
-            (&catalog::READ_BYTES, process.read_bytes.map(|bytes| bytes as f64)),
-            (&catalog::WRITTEN_BYTES, process.written_bytes.map(|bytes| bytes as f64)),
-        ] {
-            // What the operating system says of a process is newer than what it says itself.
-            metrics.extend(value.map(|value| (series(metric, "", &[]), value)));
-        }
-    }
+    // What the operating system says of a process is newer than what it says itself.
     metrics
+        .extend(process.into_iter().flat_map(used).map(|(metric, value)| (series(metric, "", &[]), value)));
+    metrics
+}
+
+/// What a process has used, as metrics of its member.
+pub fn used(process: &ProcessUse) -> impl Iterator<Item = (&'static Metric, f64)> + use<> {
+    [
+        (&catalog::CPU_SECONDS, Some(process.cpu_ns as f64 / 1e9)),
+        (&catalog::RESIDENT_BYTES, Some(process.resident_bytes as f64)),
+        (&catalog::READ_BYTES, process.read_bytes.map(|bytes| bytes as f64)),
+        (&catalog::WRITTEN_BYTES, process.written_bytes.map(|bytes| bytes as f64)),
+    ]
+    .into_iter()
+    .filter_map(|(metric, value)| Some((metric, value?)))
 }
 
 /// `name{label="value",…}`

@@ -35,7 +35,7 @@ impl Control<'_> {
     pub(super) async fn prepare(&mut self, held: &mut Held) -> Result<(), RunError> {
         let url = self.launch(held).await?;
         self.begin_phase(Phase::Connect, &url.to_string());
-        self.live.members(&url, held.launched.as_deref());
+        self.live.members(&url, held.launched.as_ref());
         let tls = url.tls.as_ref().map(TlsOptions::load).transpose()?;
         held.members = resolve(&url.members, tls.as_ref()).await.map_err(RunError::Resolve)?;
         if let Some((stream, number)) = precheck::missing_member(&self.workload, held.members.len()) {
