@@ -96,8 +96,11 @@ fn a_run_can_be_scraped_from_its_beginning_until_it_is_judged() {
     let up = format!("quorum_member_up{{cluster=\"measured\",member=\"{member}\"}}");
     assert!(scrapes.iter().any(|scrape| sample(scrape, &up) == Some(1.0)), "members are told of beside it");
     let resident = up.replace("quorum_member_up", "quorum_process_resident_bytes");
-    let has_process = |scrape: &String| sample(scrape, &resident).is_some_and(|bytes| bytes > 1e6);
-    assert!(scrapes.iter().any(has_process), "and what their processes use, which this run has started");
+    let has_process = |scrape| sample(scrape, &resident).is_some_and(|bytes| bytes > 1e6);
+    assert!(
+        scrapes.iter().any(|scrape| has_process(scrape)),
+        "and what their processes use, which this run has started"
+    );
 
     // What was told last is what the record has in all its intervals.
     let last = scrapes.last().unwrap();
