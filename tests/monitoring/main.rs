@@ -63,7 +63,7 @@ const WITHOUT_DATA: [(&str, &str); 4] = [
 ];
 
 /// Panels that may draw the same all the time, each with the reason.
-const CONSTANT: [(&str, &str); 9] = [
+const CONSTANT: [(&str, &str); 17] = [
     ("Voters", "the ensemble keeps its voters"),
     ("Leaders in one term", "never do two lead"),
     ("Leader", "an election may fit between two scrapes"),
@@ -73,6 +73,14 @@ const CONSTANT: [(&str, &str); 9] = [
     ("What must be 0", "it is, unless a follower counts the request that its dead leader had"),
     ("Elections, mean duration", "one election has one duration"),
     ("Snapshots, mean duration", "a member that comes back writes one, and it has one duration"),
+    ("Nodes or keys", "the load makes its nodes before it begins, and makes no more"),
+    ("Ephemeral nodes", "the locks of the load and the canary alone are, and stay"),
+    ("Size of the data", "values are replaced by others of their size"),
+    ("Database file and its quota", "of etcd, which has next to nothing to do here"),
+    ("Sessions", "they outlive their connections"),
+    ("Sessions expired", "they outlive their connections"),
+    ("Watches", "they are set again where their sessions go"),
+    ("Outcomes other than ok", "what waits for the new leader, and was not sent to the old one, succeeds"),
 ];
 
 const WORKLOAD: &str = r#"
