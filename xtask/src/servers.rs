@@ -138,23 +138,29 @@ pub(crate) fn install(names: &[String]) -> Result<(), String> {
     // One installation at a time: the names of unfinished folders are fixed, so that what was interrupted is cleared.
     let lock = File::create(cache.join("lock")).map_err(|error| format!("{}: {error}", cache.display()))?;
     lock.lock().map_err(|error| format!("cannot lock {}: {error}", cache.display()))?;
-    for server in chosen {
-        let dir = server.dir(&cache);
-        if server.is_installed(&dir)? {
-            println!("{} {} is installed in {}: nothing to do", server.name, server.version, dir.display());
-            continue;
-        }
-        let started = Instant::now();
-        provide(server)?;
-        server.install(&dir).map_err(|error| format!("{} {}: {error}", server.name, server.version))?;
-        println!(
-            "{} {} installed in {} ({:.1} s)",
-            server.name,
-            server.version,
-            dir.display(),
-            started.elapsed().as_secs_f64()
-        );
+    // What one needs and is not there keeps none of the others away.
+    let failures: Vec<String> =
+        chosen.into_iter().filter_map(|server| ensure(server, &cache).err()).collect();
+    if failures.is_empty() { Ok(()) } else { Err(failures.join("\n")) }
+}
+
+/// Installs a server that is not installed.
+fn ensure(server: &Server, cache: &Path) -> Result<(), String> {
+    let dir = server.dir(cache);
+    if server.is_installed(&dir)? {
+        println!("{} {} is installed in {}: nothing to do", server.name, server.version, dir.display());
+        return Ok(());
     }
+    let started = Instant::now();
+    provide(server)?;
+    server.install(&dir).map_err(|error| format!("{} {}: {error}", server.name, server.version))?;
+    println!(
+        "{} {} installed in {} ({:.1} s)",
+        server.name,
+        server.version,
+        dir.display(),
+        started.elapsed().as_secs_f64()
+    );
     Ok(())
 }
 
