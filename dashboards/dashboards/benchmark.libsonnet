@@ -5,12 +5,12 @@ function(config, kit)
   local dashboard = kit.dashboard;
   local variables = dashboard.variables;
   local window = '$__rate_interval';
-  local run = 'job=~"$job"';
-  local streams = 'job=~"$job", stream=~"$stream"';
+  // Runs overlap: one that is only pushed is seen for five minutes after its end. What is told of each stays its own.
+  local run = 'job=~"$job", instance=~"$run"';
+  local streams = run + ', stream=~"$stream"';
   local members = 'job=~"$job", %s="$cluster"' % config.clusterLabel;
-  local query = kit.queries(streams);
   local quantiles = [{ q: 0.5, name: 'p50' }, { q: 0.99, name: 'p99' }, { q: 0.999, name: 'p99.9' }];
-  local percentiles(title, description, metric, by=['stream', 'op'], matcher=streams, width=12) = panel.lines(
+  local percentiles(title, description, metric, by=['instance', 'stream', 'op'], matcher=streams, width=12) = panel.lines(
     title,
     's',
     description,
@@ -26,11 +26,12 @@ function(config, kit)
   dashboard.new(
     'benchmark',
     'Benchmark run',
-    'A run or a failover measurement: the rate that was offered and what was achieved, latency as clients feel it, faults and outages, and the servers under it.',
+    'A run or a failover measurement: the rate that was offered and what was achieved, latency as clients feel it, faults and outages, and the servers under it. Runs stand beside each other and are not added up, except in the heat map; servers are those of the cluster chosen, whoever measures them.',
     [
       variables.datasource,
       variables.job('bench_phase'),
       variables.cluster(),
+      variables.run,
       variables.label('stream', 'Stream', 'bench_scheduled_operations_total', run),
     ],
     [
@@ -41,8 +42,8 @@ function(config, kit)
             'Phase and fault',
             'The phase of the measurement, and whether a fault is in effect.',
             [
-              panel.query('max by (phase) (bench_phase{%s}) == 1' % run, '{{phase}}'),
-              panel.query('2 * max by (fault) (bench_fault_active{%s}) == 2' % run, 'fault: {{fault}}'),
+              panel.query('max by (instance, phase) (bench_phase{%s}) == 1' % run, '{{instance}} {{phase}}'),
+              panel.query('2 * max by (instance, fault) (bench_fault_active{%s}) == 2' % run, '{{instance}} fault: {{fault}}'),
             ],
             [[1, 'on', 'blue'], [2, 'in effect', 'red']]
           ),
@@ -51,8 +52,8 @@ function(config, kit)
             'ops',
             'Offered is what the schedule asked for; achieved is what came back ok. Where the lines part, the system under test is behind, or the generator is: see its schedule lag.',
             [
-              panel.query('sum by (stream) (rate(bench_scheduled_operations_total{%s}[%s]))' % [streams, window], '{{stream}} offered'),
-              panel.query('sum by (stream) (rate(bench_operations_total{%s, outcome="ok"}[%s]))' % [streams, window], '{{stream}} achieved'),
+              panel.query('sum by (instance, stream) (rate(bench_scheduled_operations_total{%s}[%s]))' % [streams, window], '{{instance}} {{stream}} offered'),
+              panel.query('sum by (instance, stream) (rate(bench_operations_total{%s, outcome="ok"}[%s]))' % [streams, window], '{{instance}} {{stream}} achieved'),
             ]
           ),
           panel.stacked(
@@ -60,8 +61,8 @@ function(config, kit)
             'ops',
             'failed: the reply proves that it was not applied; unknown: sent, and nothing proves what became of it; shed: never sent. All at 0 while all is well.',
             [panel.query(
-              'sum by (stream, op, outcome) (rate(bench_operations_total{%s, outcome!="ok"}[%s]))' % [streams, window],
-              '{{stream}} {{op}} {{outcome}}'
+              'sum by (instance, stream, op, outcome) (rate(bench_operations_total{%s, outcome!="ok"}[%s]))' % [streams, window],
+              '{{instance}} {{stream}} {{op}} {{outcome}}'
             )]
           ),
         ],
@@ -71,7 +72,7 @@ function(config, kit)
         panels: [
           panel.heatmap(
             'Response time',
-            'How many operations took how long, from when they were intended: waiting counts. All outcomes, so that a stall is not hidden by those that never came back.',
+            'How many operations took how long, from when they were intended: waiting counts. All outcomes, so that a stall is not hidden by those that never came back. All runs chosen together: choose one.',
             'sum by (le) (increase(bench_response_seconds_bucket{%s}[%s]))' % [streams, window]
           ),
           percentiles(
@@ -93,13 +94,13 @@ function(config, kit)
             'Delivery of watches, percentiles',
             'From when a write was intended until a watcher had its event, or until that was given up. Empty without watchers in the workload.',
             'bench_watch_delivery_seconds',
-            ['stream']
+            ['instance', 'stream']
           ),
           panel.lines(
             'Outage',
             's',
             'The longest time without a single acknowledged write since the last fault, or since the load began without one. It grows while the outage goes on, and stays until the next fault. A lower bound, as fine as a 128th of the interval, or as the probes of a failover measurement; the load\'s own pauses between writes are in it.',
-            [panel.query('max(bench_outage_seconds{%s})' % run, 'without an acknowledged write')]
+            [panel.query('max by (instance) (bench_outage_seconds{%s})' % run, '{{instance}} without an acknowledged write')]
           ),
         ],
       },
@@ -110,7 +111,7 @@ function(config, kit)
             'Schedule lag, percentiles',
             'From when an operation was due until the generator noticed: its own fault. Above 1 ms and a tenth of the response time, the run says more about the generator than about the servers.',
             'bench_schedule_lag_seconds',
-            [],
+            ['instance'],
             run
           ),
           panel.lines(
@@ -118,23 +119,23 @@ function(config, kit)
             'short',
             'Sent and not answered; due and not sent. Waiting that grows: more is asked than the system can do.',
             [
-              panel.query('sum by (stream) (bench_in_flight{%s})' % streams, '{{stream}} in flight'),
-              panel.query('sum by (stream) (bench_waiting{%s})' % streams, '{{stream}} waiting'),
+              panel.query('sum by (instance, stream) (bench_in_flight{%s})' % streams, '{{instance}} {{stream}} in flight'),
+              panel.query('sum by (instance, stream) (bench_waiting{%s})' % streams, '{{instance}} {{stream}} waiting'),
             ]
           ),
           panel.lines(
             'Sent late',
             'ops',
             'Operations that were sent later than intended, because others were in their way.',
-            [panel.query('sum by (stream, op) (rate(bench_late_operations_total{%s}[%s]))' % [streams, window], '{{stream}} {{op}}')]
+            [panel.query('sum by (instance, stream, op) (rate(bench_late_operations_total{%s}[%s]))' % [streams, window], '{{instance}} {{stream}} {{op}}')]
           ),
           panel.lines(
             'Sessions and CPU of the generator',
             'short',
             'Sessions that are connected; cores that the workers keep busy.',
             [
-              panel.query('sum by (stream) (bench_sessions_connected{%s})' % streams, '{{stream}} sessions'),
-              panel.query('sum(rate(bench_generator_cpu_seconds_total{%s}[%s]))' % [run, window], 'cores'),
+              panel.query('sum by (instance, stream) (bench_sessions_connected{%s})' % streams, '{{instance}} {{stream}} sessions'),
+              panel.query('sum by (instance) (rate(bench_generator_cpu_seconds_total{%s}[%s]))' % [run, window], '{{instance}} cores'),
             ]
           ),
         ],
@@ -153,7 +154,7 @@ function(config, kit)
       },
     ],
     [
-      dashboard.annotation('Phases', 'max by (phase) (bench_phase{%s}) == 1' % run, '{{phase}}', 'blue'),
-      dashboard.annotation('Faults', 'max by (fault) (bench_fault_active{%s}) == 1' % run, 'fault: {{fault}}', 'red'),
+      dashboard.annotation('Phases', 'max by (instance, phase) (bench_phase{%s}) == 1' % run, '{{instance}} {{phase}}', 'blue'),
+      dashboard.annotation('Faults', 'max by (instance, fault) (bench_fault_active{%s}) == 1' % run, '{{instance}} fault: {{fault}}', 'red'),
     ]
   )

@@ -50,6 +50,10 @@
         'label_values(quorum_member_up{job=~"$job", %s="$cluster"}, %s)' % [config.clusterLabel, config.memberLabel],
         all
       ),
+      // Measurements: the address that was scraped, or the id of a run that is pushed.
+      run: variable('run', 'Run', 'label_values(bench_run_info{job=~"$job"}, instance)', all {
+        description: 'A run that is scraped goes by its address, and so do those after it at the same address; one that is pushed goes by its id. All are those of the time shown, beside each other: what one does is never added to what another does, except in the heat map.',
+      }),
       // Of another label of a metric.
       label(name, label, metric, matcher)::
         variable(name, label, 'label_values(%s{%s}, %s)' % [metric, matcher, name], all),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use quorumeter_exporters::catalog::Scope;
 use serde_json::Value;
 
 use crate::query::{self, Place, metric_of};
@@ -111,6 +112,14 @@ fn panel_faults(panel: &Value) -> Vec<String> {
                     metric.name
                 ));
             }
+            // A heat map has one histogram: what it adds up it must say.
+            let heatmap = text(panel, "/type") == "heatmap";
+            if metric.scope == Scope::Bench && !heatmap && !selection.by.contains("instance") {
+                faults.push(format!("{} is added up over runs", selection.name));
+            }
+            if metric.scope == Scope::Bench && heatmap && !description.contains("All runs chosen together") {
+                faults.push(format!("it does not say that it adds up {} over runs", selection.name));
+            }
             if metric.name == "quorum_peer_ack_seconds" && !description.contains("never alone") {
                 faults.push(
                     "it does not say that acknowledgements cannot show the slowest follower".to_owned(),
@@ -180,8 +189,17 @@ fn variable_faults(dashboard: &Value) -> Vec<String> {
         }
         let query = text(variable, "/query/query");
         let series = query.trim_start_matches("label_values(").split([',', '{']).next().unwrap_or_default();
-        if metric_of(series).is_none() {
-            faults.push(format!("variable {name} is of the metric {series}, which there is not"));
+        match metric_of(series) {
+            None => faults.push(format!("variable {name} is of the metric {series}, which there is not")),
+            Some((metric, _)) if metric.scope == Scope::Bench && !["job", "run"].contains(&name) => {
+                if !query.contains("instance=~\"$run\"") {
+                    faults.push(format!("variable {name} has what other runs have"));
+                }
+            }
+            Some(_) => {}
+        }
+        if name == "run" && (variable["multi"] != true || text(variable, "/description").is_empty()) {
+            faults.push("the run cannot be all of them, or what that means is not said".to_owned());
         }
     }
     if !names.contains(&"job") {
@@ -235,32 +253,41 @@ fn place_faults(dashboard: &Value) -> Vec<String> {
     faults
 }
 
+/// With one thing wrong in a dashboard that is right, that is found. `PANEL` in a pointer is the panel of that title.
+fn each_is_found(name: &str, title: &str, wrong: &[(&str, Value, &str)]) {
+    let good: Value = crate::rendered(name, &[]);
+    assert_eq!(faults(&good), Vec::<String>::new());
+    let panel = list(&good, "/panels").iter().position(|panel| text(panel, "/title") == title);
+    let panel = panel.unwrap_or_else(|| panic!("{name} has {title}")).to_string();
+    for (pointer, value, fault) in wrong {
+        let mut broken = good.clone();
+        let pointer = pointer.replace("PANEL", &panel);
+        *broken.pointer_mut(&pointer).unwrap_or_else(|| panic!("{pointer} is there")) = value.clone();
+        let faults = faults(&broken);
+        assert!(faults.iter().any(|found| found.contains(fault)), "{pointer} {fault}: {faults:?}");
+    }
+}
+
 #[test]
 fn faults_of_dashboards_are_found() {
-    let good: Value = crate::rendered("overview.json", &[]);
-    assert_eq!(faults(&good), Vec::<String>::new());
-    let of_lag = list(&good, "/panels")
-        .iter()
-        .position(|panel| text(panel, "/title") == "Lag behind the leader")
-        .expect("the overview shows lag");
-    for (pointer, value, fault) in [
+    let wrong = [
         ("/schemaVersion", Value::from(38), "schemaVersion"),
         ("/editable", true.into(), "editable"),
         ("/uid", "".into(), "uid"),
         ("/title", "".into(), "title"),
-        ("/panels/LAG/title", "".into(), "no title"),
-        ("/panels/LAG/description", "".into(), "no description"),
-        ("/panels/LAG/fieldConfig/defaults/unit", "".into(), "its unit"),
-        ("/panels/LAG/fieldConfig/defaults/unit", "s".into(), "quorum_lag_entries is drawn in"),
-        ("/panels/LAG/datasource/uid", "prometheus".into(), "data source variable"),
-        ("/panels/LAG/targets/0/datasource/uid", "prometheus".into(), "data source variable"),
-        ("/panels/LAG/targets", Value::Array(Vec::new()), "it has no query"),
-        ("/panels/LAG/targets/0/expr", "quorum_lag_entries".into(), "is selected by the job None"),
-        ("/panels/LAG/targets/0/legendFormat", "{{peer}}".into(), "peer, which the query does not keep"),
-        ("/panels/LAG/targets/0/legendFormat", "".into(), "no legend"),
-        ("/panels/LAG/gridPos/x", 20.into(), "24 columns"),
-        ("/panels/LAG/gridPos/y", 0.into(), "lies on another panel"),
-        ("/panels/LAG/id", 1.into(), "has its id"),
+        ("/panels/PANEL/title", "".into(), "no title"),
+        ("/panels/PANEL/description", "".into(), "no description"),
+        ("/panels/PANEL/fieldConfig/defaults/unit", "".into(), "its unit"),
+        ("/panels/PANEL/fieldConfig/defaults/unit", "s".into(), "quorum_lag_entries is drawn in"),
+        ("/panels/PANEL/datasource/uid", "prometheus".into(), "data source variable"),
+        ("/panels/PANEL/targets/0/datasource/uid", "prometheus".into(), "data source variable"),
+        ("/panels/PANEL/targets", Value::Array(Vec::new()), "it has no query"),
+        ("/panels/PANEL/targets/0/expr", "quorum_lag_entries".into(), "is selected by the job None"),
+        ("/panels/PANEL/targets/0/legendFormat", "{{peer}}".into(), "peer, which the query does not keep"),
+        ("/panels/PANEL/targets/0/legendFormat", "".into(), "no legend"),
+        ("/panels/PANEL/gridPos/x", 20.into(), "24 columns"),
+        ("/panels/PANEL/gridPos/y", 0.into(), "lies on another panel"),
+        ("/panels/PANEL/id", 1.into(), "has its id"),
         ("/templating/list/0/query", "loki".into(), "not the data source"),
         ("/templating/list/1/refresh", 1.into(), "not read again"),
         ("/templating/list/1/multi", false.into(), "cannot be all"),
@@ -270,11 +297,36 @@ fn faults_of_dashboards_are_found() {
             "label_values(quorum_up, cluster)".into(),
             "quorum_up, which there is not",
         ),
-    ] {
-        let mut broken = good.clone();
-        let pointer = pointer.replace("LAG", &of_lag.to_string());
-        *broken.pointer_mut(&pointer).unwrap_or_else(|| panic!("{pointer} is there")) = value;
-        let faults = faults(&broken);
-        assert!(faults.iter().any(|found| found.contains(fault)), "{pointer} {fault}: {faults:?}");
-    }
+    ];
+    each_is_found("overview.json", "Lag behind the leader", &wrong);
+}
+
+#[test]
+fn faults_of_what_is_told_of_runs_are_found() {
+    let rate = |by: &str| {
+        let runs = r#"job=~"$job", instance=~"$run", stream=~"$stream""#;
+        Value::from(format!("sum by ({by}) (rate(bench_late_operations_total{{{runs}}}[$__rate_interval]))"))
+    };
+    let wrong = [
+        (
+            "/panels/PANEL/targets/0/expr",
+            rate("stream, op"),
+            "bench_late_operations_total is added up over runs",
+        ),
+        (
+            "/annotations/list/0/expr",
+            r#"max by (instance, phase) (bench_phase{job=~"$job"}) == 1"#.into(),
+            "is selected by no run",
+        ),
+        ("/templating/list/3/multi", false.into(), "the run cannot be all"),
+        ("/templating/list/3/description", "".into(), "what that means is not said"),
+        (
+            "/templating/list/4/query/query",
+            r#"label_values(bench_scheduled_operations_total{job=~"$job"}, stream)"#.into(),
+            "variable stream has what other runs have",
+        ),
+    ];
+    each_is_found("benchmark.json", "Sent late", &wrong);
+    let wrong = [("/panels/PANEL/description", "All of them.".into(), "it does not say that it adds up")];
+    each_is_found("benchmark.json", "Response time", &wrong);
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use promql_parser::label::MatchOp;
 use promql_parser::parser::{self, Expr, VectorSelector};
 use quorumeter_exporters::catalog::{self, Kind, Metric, Scope};
 
@@ -19,13 +20,20 @@ const MUST_BE_0: [&str; 2] = ["quorum_unrecoverable_errors_total", "quorum_diges
 #[derive(Debug)]
 pub(crate) struct Selection {
     pub(crate) name: String,
-    /// Labels that are matched, with what follows the operator.
-    pub(crate) matchers: Vec<(String, String)>,
+    pub(crate) matchers: Vec<Matched>,
     pub(crate) range: Option<Duration>,
     /// The function whose argument it is.
     pub(crate) function: Option<String>,
     /// Labels of all aggregations around it.
     pub(crate) by: BTreeSet<String>,
+}
+
+/// A label that is matched, and by what: as it is, or as a pattern.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Matched {
+    pub(crate) label: String,
+    pub(crate) value: String,
+    pub(crate) is_pattern: bool,
 }
 
 /// Where a query stands.
@@ -93,14 +101,13 @@ fn label_faults(selection: &Selection, metric: &Metric, suffix: &str, place: Pla
     if suffix == "_bucket" {
         labels.insert("le");
     }
-    let used = selection.by.iter().chain(selection.matchers.iter().map(|(label, _)| label));
+    let used = selection.by.iter().chain(selection.matchers.iter().map(|matched| &matched.label));
     let mut faults: Vec<String> = used
         .filter(|label| !labels.contains(label.as_str()))
         .map(|label| format!("{name} has no label {label}"))
         .collect();
-    let matched = |label: &str| {
-        selection.matchers.iter().find(|(matched, _)| matched == label).map(|(_, value)| value.as_str())
-    };
+    let matcher = |label: &str| selection.matchers.iter().find(|matched| matched.label == label);
+    let matched = |label: &str| matcher(label).map(|matched| matched.value.as_str());
     match (place, matched("job")) {
         (Place::Dashboard, Some("$job")) | (Place::Alert | Place::Rule, Some("quorumeter")) => {}
         (_, job) => faults.push(format!("{name} is selected by the job {job:?}")),
@@ -109,6 +116,10 @@ fn label_faults(selection: &Selection, metric: &Metric, suffix: &str, place: Pla
     let cluster = matched("cluster").is_some_and(|value| value.starts_with("$cluster"));
     if place == Place::Dashboard && of_cluster && !cluster {
         faults.push(format!("{name} is selected by no cluster"));
+    }
+    let is_of_runs = matcher("instance").is_some_and(|matched| matched.value == "$run" && matched.is_pattern);
+    if place == Place::Dashboard && metric.scope == Scope::Bench && !is_of_runs {
+        faults.push(format!("{name} is selected by no run"));
     }
     faults
 }
@@ -140,7 +151,11 @@ fn walk(expr: &Expr, function: Option<&str>, by: &BTreeSet<String>, found: &mut 
                 .matchers
                 .matchers
                 .iter()
-                .map(|matcher| (matcher.name.clone(), matcher.value.clone()))
+                .map(|matcher| Matched {
+                    label: matcher.name.clone(),
+                    value: matcher.value.clone(),
+                    is_pattern: matches!(matcher.op, MatchOp::Re(_)),
+                })
                 .collect(),
             range,
             function: function.map(str::to_owned),
@@ -201,7 +216,10 @@ fn faults_of_queries_are_found() {
             r#"quorum_term is selected by the job Some("mine")"#,
         ),
         (r#"quorum_term{job=~"$job"}"#, "quorum_term is selected by no cluster"),
-        (r#"bench_phase{job=~"$job"}"#, ""),
+        (r#"bench_phase{job=~"$job", instance=~"$run"}"#, ""),
+        (r#"bench_phase{job=~"$job"}"#, "bench_phase is selected by no run"),
+        (r#"bench_phase{job=~"$job", instance="$run"}"#, "bench_phase is selected by no run"),
+        (r#"bench_phase{job=~"$job", instance=~"$run", run="x"}"#, "bench_phase has no label run"),
         (r#"up{job=~"$job"}"#, "there is no metric up"),
     ] {
         let faults = faults(&expr.replace("SEL", cluster), Place::Dashboard);
