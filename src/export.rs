@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use quorumeter_exporters::ask::{HttpPort, Scheme};
 use quorumeter_exporters::config::{
     self, Admin, Allowed, CanarySettings, Cluster, Config, DEFAULT_LISTEN, DEFAULT_TIMEOUT, Otlp, Secret,
     Settings,
@@ -43,9 +44,15 @@ pub(crate) struct Args {
     /// Port of the members' AdminServers, which tell the voters and the state of elections (ZooKeeper).
     #[arg(long, value_name = "PORT")]
     admin_port: Option<u16>,
+    /// What is spoken there, http or https; http when left out. HTTPS is verified by --ca and what goes with it.
+    #[arg(long, value_name = "SCHEME", requires = "admin_port")]
+    admin_scheme: Option<Scheme>,
     /// Port of the members' own Prometheus endpoints (ZooKeeper).
     #[arg(long, value_name = "PORT")]
     prometheus_port: Option<u16>,
+    /// What is spoken there, http or https; http when left out.
+    #[arg(long, value_name = "SCHEME", requires = "prometheus_port")]
+    prometheus_scheme: Option<Scheme>,
     /// Let a canary write, read and watch nodes of its own, each as often as this, as in 1/s (ZooKeeper).
     #[arg(long, value_name = "RATE")]
     canary: Option<Rate>,
@@ -129,9 +136,6 @@ fn configured(args: &Args) -> Result<Config, u8> {
         }
         config.clusters.push(cluster);
     }
-    if args.tls.is_given() && !config.clusters.iter().any(|cluster| cluster.target.tls.is_some()) {
-        return Err(TlsArgs::needs_target());
-    }
     if let Some(listen) = &args.listen {
         config::check_listen(listen).map_err(|message| diagnose::usage(&format!("--listen: {message}")))?;
         config.listen = Some(listen.clone());
@@ -158,14 +162,20 @@ fn configured(args: &Args) -> Result<Config, u8> {
 /// how those are asked.
 fn needed(args: &Args, config: &Config) -> Result<(), u8> {
     let has_target = !args.target.is_empty();
-    let has_zookeeper = config
-        .clusters
-        .iter()
-        .rev()
-        .take(args.target.len())
-        .any(|cluster| cluster.target.system == System::ZooKeeper);
+    let has_zookeeper =
+        of_command_line(args, config).any(|cluster| cluster.target.system == System::ZooKeeper);
     let probes = args.config.is_none() && !args.probe_allow.is_empty();
     let of_zookeeper = "a --target zk://HOST:PORT";
+    // The files are those of the command line's targets, and of what may be probed.
+    let has_tls = probes
+        || of_command_line(args, config)
+            .any(|cluster| cluster.target.tls.is_some() || cluster.settings.has_https());
+    if args.tls.is_given() && !has_tls {
+        return Err(diagnose::usage(
+            "--ca, --cert, --key and --tls-server-name are about TLS: give a --target such as zks://HOST:PORT, or \
+             --admin-scheme https; a cluster of the configuration file has its own",
+        ));
+    }
     let flags = [
         ("--canary", args.canary.is_some(), has_zookeeper, of_zookeeper),
         ("--admin-port", args.admin_port.is_some(), has_zookeeper || probes, of_zookeeper),
@@ -180,19 +190,29 @@ fn needed(args: &Args, config: &Config) -> Result<(), u8> {
     }
 }
 
+/// The targets of the command line, which stand behind those of the file.
+fn of_command_line<'c>(args: &Args, config: &'c Config) -> impl Iterator<Item = &'c Cluster> {
+    config.clusters.iter().rev().take(args.target.len())
+}
+
 /// What the flags say of the targets of the command line.
 fn settings(args: &Args) -> Result<Settings, String> {
     let canary = args.canary.map(|rate| CanarySettings::new(rate, args.canary_root.clone()));
     Ok(Settings {
-        admin: args.admin_port.map_or(Admin::None, Admin::Port),
-        prometheus_port: args.prometheus_port,
+        admin: port(args.admin_port, args.admin_scheme).map_or(Admin::None, Admin::Port),
+        prometheus: port(args.prometheus_port, args.prometheus_scheme),
         timeout: args
             .timeout
             .map_or(Ok(DEFAULT_TIMEOUT), config::timeout)
             .map_err(|m| format!("--timeout: {m}"))?,
         canary: canary.transpose().map_err(|message| format!("--canary: {message}"))?,
         token: None,
+        tls: args.tls.options(),
     })
+}
+
+fn port(port: Option<u16>, scheme: Option<Scheme>) -> Option<HttpPort> {
+    Some(HttpPort { scheme: scheme.unwrap_or_default(), port: port? })
 }
 
 fn cluster(text: &str, tls: &TlsArgs, settings: &Settings) -> Result<Cluster, u8> {

@@ -59,7 +59,7 @@ impl TlsArgs {
         )
     }
 
-    fn options(&self) -> TlsOptions {
+    pub(crate) fn options(&self) -> TlsOptions {
         TlsOptions {
             ca: self.ca.clone(),
             cert: self.cert.clone(),

@@ -19,6 +19,7 @@ use quorumeter_targets::session::Member;
 use quorumeter_zk::four_letter::Mode;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustix::process::{Pid, Signal, kill_process};
+use support::exporter::{Exporter, value};
 use support::{QUORUMETER, quorumeter, real_zookeeper};
 
 mod support;
@@ -247,6 +248,97 @@ fn real_zookeeper_is_measured_over_tls() {
             assert_eq!(output.status.code(), Some(code), "{command:?} {target} {args:?}: {error}");
             assert!(error.contains(expected), "{command:?} {target} {args:?}: {error}");
             assert!(!error.contains("PRIVATE KEY-----\n"), "{error}");
+        }
+    }
+}
+
+/// An AdminServer that speaks HTTPS, with the stores of the quorum.
+fn with_secured_admin_server(dir: &Path, pki: &Pki, how: &str) -> Launched {
+    let mut options = Options::new(3, dir.join(how), Wrapper::Quorumeter(QUORUMETER.into()));
+    options.ready_timeout = Duration::from_secs(120);
+    options.settings = [
+        (how, "true"),
+        ("ssl.quorum.keyStore.location", &pki.file("server.pem")),
+        ("ssl.quorum.keyStore.type", "PEM"),
+        ("ssl.quorum.trustStore.location", &pki.file("ca.pem")),
+        ("ssl.quorum.trustStore.type", "PEM"),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .into();
+    start(&options).unwrap()
+}
+
+#[test]
+fn an_admin_server_over_https_tells_what_it_knows() {
+    if real_zookeeper("an_admin_server_over_https_tells_what_it_knows").is_none() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let (pki, stranger) = (Pki::new(dir, "authority"), Pki::new(dir, "stranger"));
+    let (ca, strange_ca) = (pki.file("ca.pem"), stranger.file("ca.pem"));
+    let of_source = |text: &str, member: &str, source: &str, kind: &str| {
+        let labels = format!("cluster=\"c\",member=\"{member}\",source=\"{source}\"");
+        let available = format!("quorum_scrape_source_available{{{labels}}}");
+        let errors = format!("quorum_scrape_errors_total{{{labels},kind=\"{kind}\"}}");
+        (value(text, &available), value(text, &errors))
+    };
+    for how in ["admin.forceHttps", "admin.portUnification"] {
+        let ensemble = with_secured_admin_server(dir, &pki, how);
+        let members: Vec<String> = ensemble.members.iter().map(|own| own.address.to_string()).collect();
+        let target = format!("zk://{}", members.join(","));
+        let admins = ensemble.members.iter().map(|own| own.admin.unwrap());
+        let admins: Vec<String> = admins.map(|admin| format!("\"https://{admin}\"")).collect();
+        let config = |ca: &str, server_name: &str| {
+            format!(
+                "[[cluster]]\nname = \"c\"\ntarget = \"{target}\"\nadmin = [{}]\ntls = {{ ca = \"{ca}\"{server_name} }}\n",
+                admins.join(", ")
+            )
+        };
+        let export = |text: String| {
+            std::fs::write(dir.join("export.toml"), text).unwrap();
+            Exporter::start(&["--config".as_ref(), dir.join("export.toml").as_os_str()])
+        };
+        for server_name in ["", ", server_name = \"zk.test\""] {
+            let text = export(config(&ca, server_name)).metrics();
+            for member in &members {
+                assert_eq!(of_source(&text, member, "voting_view", "tls"), (Some(1.0), Some(0.0)), "{text}");
+            }
+            assert_eq!(value(&text, "quorum_cluster_voters{cluster=\"c\"}"), Some(3.0), "{text}");
+        }
+        let exporter = export(config(&strange_ca, ""));
+        let text = exporter.metrics();
+        assert_eq!(of_source(&text, &members[0], "voting_view", "tls"), (None, Some(1.0)), "{text}");
+        let page = exporter.get("/", "").1;
+        assert!(page.contains("not signed by an authority that is trusted"), "{page}");
+
+        // By flags, and by a probe: one member each, as each has a port of its own here.
+        let first = &ensemble.members[0];
+        let one = format!("zk://{}", first.address);
+        let port = first.admin.unwrap().port().to_string();
+        let secured = ["--admin-port", &port, "--admin-scheme", "https", "--ca", &ca];
+        let text = Exporter::start(&[&["--target", &format!("c={one}")], &secured[..]].concat()).metrics();
+        assert_eq!(of_source(&text, &members[0], "zabstate", "tls"), (Some(1.0), Some(0.0)), "{text}");
+        let probed = format!("/probe?target={one}&cluster=c");
+        let exporter = Exporter::start(&[&["--probe-allow", "*"], &secured[..]].concat());
+        let (_, text) = exporter.get(&probed, "");
+        assert_eq!(of_source(&text, &members[0], "zabstate", "tls"), (Some(1.0), Some(0.0)), "{text}");
+        let probe = format!("admin_port = {port}\nadmin_scheme = \"https\"\ntls = {{ ca = \"{ca}\" }}\n");
+        let (_, text) = export(format!("[probe]\nallow = [\"*\"]\n{probe}")).get(&probed, "");
+        assert_eq!(of_source(&text, &members[0], "zabstate", "tls"), (Some(1.0), Some(0.0)), "{text}");
+
+        let in_the_clear = ["--target", &format!("c={one}"), "--admin-port", &port];
+        let exporter = Exporter::start(&in_the_clear);
+        let (text, page) = (exporter.metrics(), exporter.get("/", "").1);
+        if how == "admin.forceHttps" {
+            assert_eq!(of_source(&text, &members[0], "zabstate", "tls").0, None, "{text}");
+            assert!(page.contains("if HTTPS is spoken there"), "{page}");
+        } else {
+            assert_eq!(
+                of_source(&text, &members[0], "zabstate", "tls").0,
+                Some(1.0),
+                "both are spoken: {text}"
+            );
         }
     }
 }

@@ -42,7 +42,7 @@ fn export(ensemble: &Launched) -> Result<SocketAddr, Box<dyn Error>> {
     let list: Vec<String> = ensemble.members.iter().map(|own| own.address.to_string()).collect();
     let target: TargetUrl = format!("zk://{}", list.join(",")).parse()?;
     let admin = ensemble.members.iter().filter_map(|own| own.admin);
-    let admin = admin.map(|at| HostPort { host: at.ip().to_string(), port: at.port() }).collect();
+    let admin = admin.map(|at| HostPort { host: at.ip().to_string(), port: at.port() }.into()).collect();
     let settings = Settings { admin: Admin::Each(admin), ..Settings::default() };
     let config =
         Config { clusters: vec![Cluster::new("c".to_owned(), target, settings)?], ..Config::default() };

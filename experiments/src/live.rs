@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use quorumeter_ensemble::launch::{self, Launched};
+use quorumeter_exporters::ask::HttpAddress;
 use quorumeter_exporters::bench::{Bench, BenchInfo, Time};
 use quorumeter_exporters::config::{Admin, Cluster, Config, Settings};
 use quorumeter_exporters::otlp::{
@@ -202,8 +203,8 @@ impl Live {
     pub(crate) fn members(&self, url: &TargetUrl, launched: Option<&Arc<Launched>>) {
         let Some(known) = &self.0 else { return };
         *lock(&known.launched) = launched.map(Arc::downgrade).unwrap_or_default();
-        let admin = |launched: &Launched| -> Option<Vec<HostPort>> {
-            let of = |member: &launch::Member| member.admin.map(host_port);
+        let admin = |launched: &Launched| -> Option<Vec<HttpAddress>> {
+            let of = |member: &launch::Member| member.admin.map(|at| host_port(at).into());
             launched.members.iter().map(of).collect()
         };
         let settings = Settings {

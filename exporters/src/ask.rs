@@ -12,6 +12,7 @@
 //! None of them changes anything in a member, or costs it more the more clients or data it has. A question that a member
 //! refuses is not asked again for a [minute](REFUSED_FOR).
 
+mod address;
 mod consul;
 mod etcd;
 mod told;
@@ -33,6 +34,7 @@ use crate::catalog;
 
 use self::told::Told;
 
+pub use self::address::{HttpAddress, HttpPort, Scheme};
 pub use self::told::REFUSED_FOR;
 
 /// How long everything that is asked of a member may take, unless somebody says otherwise.
@@ -51,6 +53,8 @@ pub struct Watch {
     pub limit: Duration,
     /// How its members are reached over TLS, if they are.
     pub tls: Option<TlsOptions>,
+    /// How what is asked over HTTPS is verified.
+    pub https: TlsOptions,
     /// What Consul's servers want to see as a token, and etcd's as `Authorization`.
     pub token: Option<String>,
 }
@@ -61,9 +65,9 @@ pub struct Watched {
     /// Where its clients reach it.
     pub address: HostPort,
     /// ZooKeeper: where its AdminServer is, if that is known.
-    pub admin: Option<HostPort>,
+    pub admin: Option<HttpAddress>,
     /// ZooKeeper and Keeper: where their own Prometheus endpoint is, if that is to be asked.
-    pub prometheus: Option<HostPort>,
+    pub prometheus: Option<HttpAddress>,
 }
 
 /// Why a cluster cannot be watched.
@@ -83,6 +87,12 @@ pub enum AskError {
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// Nobody is trusted who could vouch for what is asked over HTTPS.
+    #[error(
+        "an AdminServer or Prometheus endpoint is asked over HTTPS, and there is nobody to vouch for it: {0}; in a \
+         configuration file that is tls = {{ ca = \"FILE\" }}"
+    )]
+    HttpsWithoutRoots(TlsError),
     /// A member cannot be asked over HTTP.
     #[error(transparent)]
     Http(#[from] HttpSetupError),
@@ -116,7 +126,7 @@ enum Questions {
 impl Asker {
     /// Prepares to ask. Files of certificates are read; nothing is connected.
     pub fn new(watch: Watch) -> Result<Asker, AskError> {
-        let Watch { cluster, system, members, limit, tls, token } = watch;
+        let Watch { cluster, system, members, limit, tls, https, token } = watch;
         if members.is_empty() {
             return Err(AskError::NoMember(cluster));
         }
@@ -131,11 +141,20 @@ impl Asker {
         } else if token.is_some() {
             return of_no_use("a token");
         }
+        let is_https = |at: &Option<HttpAddress>| at.as_ref().is_some_and(|at| at.scheme == Scheme::Https);
+        let wants_https =
+            members.iter().any(|member| is_https(&member.admin) || is_https(&member.prometheus));
+        let https = wants_https.then(|| https.load()).transpose().map_err(|error| match error {
+            TlsError::NoRoots => AskError::HttpsWithoutRoots(error),
+            other => AskError::Tls(other),
+        })?;
         let tls = tls.map(|options| options.load()).transpose()?;
         let secret = |header| token.as_deref().map(|token| SecretHeader::new(header, token));
         let members = members.iter().map(|watched| {
             let questions = match system {
-                System::ZooKeeper => Questions::ZooKeeper(zookeeper::Member::new(watched, tls.as_ref())?),
+                System::ZooKeeper => {
+                    Questions::ZooKeeper(zookeeper::Member::new(watched, tls.as_ref(), https.as_ref())?)
+                }
                 System::Etcd => {
                     let secret = secret("authorization");
                     Questions::Etcd(etcd::Member::new(&watched.address, tls.as_ref(), secret.as_ref())?)

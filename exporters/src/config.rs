@@ -19,6 +19,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::ask::{HttpAddress, HttpPort, Scheme};
 use crate::otlp::Endpoint;
 
 /// The largest configuration file, bytes.
@@ -69,34 +70,43 @@ pub struct Settings {
     /// The members' AdminServers, in the order of the members; ZooKeeper only.
     pub admin: Admin,
     /// The port of the members' own Prometheus endpoints; ZooKeeper only.
-    pub prometheus_port: Option<u16>,
+    pub prometheus: Option<HttpPort>,
     /// How long a member may take to answer everything.
     pub timeout: Duration,
     /// The canary; ZooKeeper only.
     pub canary: Option<CanarySettings>,
     /// Where the token is; etcd and Consul only.
     pub token: Option<Secret>,
+    /// How what is asked over HTTPS is verified where the target is not over TLS itself, and targets that are probed.
+    pub tls: TlsOptions,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
             admin: Admin::None,
-            prometheus_port: None,
+            prometheus: None,
             timeout: DEFAULT_TIMEOUT,
             canary: None,
             token: None,
+            tls: TlsOptions::default(),
         }
     }
 }
 
 impl Settings {
+    /// Whether anything is asked over HTTPS beside the target itself.
+    pub fn has_https(&self) -> bool {
+        self.admin.is_over_https() || self.prometheus.is_some_and(|port| port.scheme == Scheme::Https)
+    }
+
     /// The same without what members of this system do not have.
     pub fn fit_for(&self, system: System) -> Settings {
         match system {
             System::ZooKeeper => Settings { token: None, ..self.clone() },
             System::Etcd | System::Consul => {
-                Settings { timeout: self.timeout, token: self.token.clone(), ..Settings::default() }
+                let (token, tls) = (self.token.clone(), self.tls.clone());
+                Settings { timeout: self.timeout, token, tls, ..Settings::default() }
             }
         }
     }
@@ -109,18 +119,26 @@ pub enum Admin {
     #[default]
     None,
     /// At the same port of every member's host.
-    Port(u16),
+    Port(HttpPort),
     /// One for each member, in the same order.
-    Each(Vec<HostPort>),
+    Each(Vec<HttpAddress>),
 }
 
 impl Admin {
     /// The AdminServer of the member at this place.
-    pub fn of(&self, place: usize, member: &HostPort) -> Option<HostPort> {
+    pub fn of(&self, place: usize, member: &HostPort) -> Option<HttpAddress> {
         match self {
             Admin::None => None,
-            Admin::Port(port) => Some(HostPort { host: member.host.clone(), port: *port }),
+            Admin::Port(port) => Some(port.of(member)),
             Admin::Each(all) => all.get(place).cloned(),
+        }
+    }
+
+    fn is_over_https(&self) -> bool {
+        match self {
+            Admin::None => false,
+            Admin::Port(port) => port.scheme == Scheme::Https,
+            Admin::Each(all) => all.iter().any(|at| at.scheme == Scheme::Https),
         }
     }
 }
@@ -323,22 +341,28 @@ struct ClusterTable {
     /// Its members, as zk://HOST:PORT,HOST:PORT, etcd://… or consul://…; zks://, etcds:// and consuls:// over TLS.
     #[schemars(with = "String")]
     target: Spanned<String>,
-    /// The members' AdminServers, as HOST:PORT, one for each member in the same order; ZooKeeper only.
+    /// The members' AdminServers, as HOST:PORT or https://HOST:PORT, one for each member in the same order; ZooKeeper only.
     #[schemars(with = "Option<Vec<String>>")]
     admin: Option<Spanned<Vec<String>>>,
     /// Port of every member's AdminServer, in the place of `admin`; ZooKeeper only.
     #[schemars(with = "Option<u16>")]
     admin_port: Option<Spanned<u16>>,
+    /// What is spoken at `admin_port`; http when left out.
+    #[schemars(with = "Option<Scheme>")]
+    admin_scheme: Option<Spanned<Scheme>>,
     /// Port of every member's own Prometheus endpoint; ZooKeeper only.
     #[schemars(with = "Option<u16>")]
     prometheus_port: Option<Spanned<u16>>,
+    /// What is spoken at `prometheus_port`; http when left out.
+    #[schemars(with = "Option<Scheme>")]
+    prometheus_scheme: Option<Spanned<Scheme>>,
     /// How long a member may take to answer everything; 5s when left out.
     #[schemars(with = "Option<Dur>")]
     timeout: Option<Spanned<Dur>>,
     /// Clients' experience, measured by a canary; ZooKeeper only.
     #[schemars(with = "Option<CanaryTable>")]
     canary: Option<Spanned<CanaryTable>>,
-    /// Files for TLS.
+    /// Files for TLS, of the target, and of AdminServers and Prometheus endpoints over HTTPS.
     #[schemars(with = "Option<TlsTable>")]
     tls: Option<Spanned<TlsTable>>,
     /// File that holds the token; etcd and Consul only.
@@ -389,9 +413,20 @@ struct ProbeTable {
     #[schemars(with = "Vec<String>")]
     allow: Vec<Spanned<String>>,
     /// Port of their AdminServers; ZooKeeper only.
-    admin_port: Option<u16>,
+    #[schemars(with = "Option<u16>")]
+    admin_port: Option<Spanned<u16>>,
+    /// What is spoken at `admin_port`; http when left out.
+    #[schemars(with = "Option<Scheme>")]
+    admin_scheme: Option<Spanned<Scheme>>,
     /// Port of their own Prometheus endpoints; ZooKeeper only.
-    prometheus_port: Option<u16>,
+    #[schemars(with = "Option<u16>")]
+    prometheus_port: Option<Spanned<u16>>,
+    /// What is spoken at `prometheus_port`; http when left out.
+    #[schemars(with = "Option<Scheme>")]
+    prometheus_scheme: Option<Spanned<Scheme>>,
+    /// Files for TLS, of targets over TLS, and of AdminServers and Prometheus endpoints over HTTPS.
+    #[schemars(with = "Option<TlsTable>")]
+    tls: Option<Spanned<TlsTable>>,
     /// How long a member may take to answer everything; 5s when left out.
     #[schemars(with = "Option<Dur>")]
     timeout: Option<Spanned<Dur>>,
@@ -501,7 +536,9 @@ fn check_cluster(table: ClusterTable) -> Result<Cluster, Wrong> {
         let spans = [
             ("admin", table.admin.as_ref().map(Spanned::span)),
             ("admin_port", table.admin_port.as_ref().map(Spanned::span)),
+            ("admin_scheme", table.admin_scheme.as_ref().map(Spanned::span)),
             ("prometheus_port", table.prometheus_port.as_ref().map(Spanned::span)),
+            ("prometheus_scheme", table.prometheus_scheme.as_ref().map(Spanned::span)),
             ("canary", table.canary.as_ref().map(Spanned::span)),
         ];
         for (key, span) in spans {
@@ -517,9 +554,10 @@ fn check_cluster(table: ClusterTable) -> Result<Cluster, Wrong> {
     if let (Some(_), Some(port)) = (&table.admin, &table.admin_port) {
         return Err((port.span(), "give either admin or admin_port".into()));
     }
-    let admin = match (&table.admin, &table.admin_port) {
+    let admin_port = check_port("admin", table.admin_port, table.admin_scheme)?;
+    let admin = match (&table.admin, admin_port) {
         (Some(admin), _) => check_admin(admin, &target)?,
-        (None, Some(port)) => Admin::Port(*port.get_ref()),
+        (None, Some(port)) => Admin::Port(port),
         (None, None) => Admin::None,
     };
     let canary = match table.canary {
@@ -542,12 +580,13 @@ fn check_cluster(table: ClusterTable) -> Result<Cluster, Wrong> {
     }
     let settings = Settings {
         admin,
-        prometheus_port: table.prometheus_port.map(Spanned::into_inner),
+        prometheus: check_port("prometheus", table.prometheus_port, table.prometheus_scheme)?,
         timeout: check_timeout(table.timeout)?,
         canary,
         token: token.map(|(_, secret)| secret),
+        tls: TlsOptions::default(),
     };
-    let target = with_tls(target, table.tls)?;
+    let (target, settings) = with_tls(target, settings, table.tls)?;
     let span = table.name.span();
     Cluster::new(table.name.into_inner(), target, settings).map_err(|message| (span, message))
 }
@@ -589,11 +628,32 @@ fn check_admin(admin: &Spanned<Vec<String>>, target: &TargetUrl) -> Result<Admin
              admin_port"
         )));
     }
-    let read = |text: &String| match HostPort::read(text, 0) {
-        Ok(address) if address.port != 0 => Ok(address),
-        _ => Err(wrong(format!("{text:?} in admin is no address; write HOST:PORT, as in zk1:8080"))),
+    let read = |text: &String| {
+        text.parse::<HttpAddress>().map_err(|help| wrong(format!("an address in admin is none; {help}")))
     };
     Ok(Admin::Each(admin.get_ref().iter().map(read).collect::<Result<_, _>>()?))
+}
+
+/// A port, and what is spoken there.
+fn check_port(
+    what: &str,
+    port: Option<Spanned<u16>>,
+    scheme: Option<Spanned<Scheme>>,
+) -> Result<Option<HttpPort>, Wrong> {
+    match (port, scheme) {
+        (Some(port), scheme) => {
+            let scheme = scheme.map(Spanned::into_inner).unwrap_or_default();
+            Ok(Some(HttpPort { scheme, port: port.into_inner() }))
+        }
+        (None, Some(scheme)) => {
+            let mut message = format!("{what}_scheme is of {what}_port; give that, too");
+            if what == "admin" {
+                message += ", or write https://HOST:PORT in admin";
+            }
+            Err((scheme.span(), message))
+        }
+        (None, None) => Ok(None),
+    }
 }
 
 fn check_timeout(timeout: Option<Spanned<Dur>>) -> Result<Duration, Wrong> {
@@ -613,8 +673,34 @@ pub fn timeout(given: Dur) -> Result<Duration, String> {
     }
 }
 
-fn with_tls(mut target: TargetUrl, table: Option<Spanned<TlsTable>>) -> Result<TargetUrl, Wrong> {
-    let Some(table) = table else { return Ok(target) };
+/// The files of a cluster where they belong.
+fn with_tls(
+    mut target: TargetUrl,
+    mut settings: Settings,
+    table: Option<Spanned<TlsTable>>,
+) -> Result<(TargetUrl, Settings), Wrong> {
+    let Some(table) = table else { return Ok((target, settings)) };
+    let span = table.span();
+    let options = check_tls(table)?;
+    match &mut target.tls {
+        Some(tls) => *tls = options,
+        None if settings.has_https() => settings.tls = options,
+        None => {
+            let secured = target.system.secure_scheme();
+            let endpoints = match target.system {
+                System::ZooKeeper => ", or https for an AdminServer or Prometheus endpoint",
+                System::Etcd | System::Consul => "",
+            };
+            return Err((
+                span,
+                format!("tls is for targets over TLS; write {secured}://HOST:PORT{endpoints}"),
+            ));
+        }
+    }
+    Ok((target, settings))
+}
+
+fn check_tls(table: Spanned<TlsTable>) -> Result<TlsOptions, Wrong> {
     let span = table.span();
     let TlsTable { ca, cert, key, server_name } = table.into_inner();
     if cert.is_some() != key.is_some() {
@@ -623,14 +709,7 @@ fn with_tls(mut target: TargetUrl, table: Option<Spanned<TlsTable>>) -> Result<T
             "a client's certificate and its key belong together; give both cert and key".into(),
         ));
     }
-    match &mut target.tls {
-        Some(tls) => *tls = TlsOptions { ca, cert, key, server_name },
-        None => {
-            let secured = target.system.secure_scheme();
-            return Err((span, format!("tls is for targets over TLS; write {secured}://HOST:PORT")));
-        }
-    }
-    Ok(target)
+    Ok(TlsOptions { ca, cert, key, server_name })
 }
 
 fn check_otlp(table: OtlpTable) -> Result<Otlp, Wrong> {
@@ -655,9 +734,10 @@ fn check_probe(table: ProbeTable) -> Result<Probe, Wrong> {
         allow.push(text.get_ref().parse().map_err(|message| (text.span(), format!("allow: {message}")))?);
     }
     let settings = Settings {
-        admin: table.admin_port.map_or(Admin::None, Admin::Port),
-        prometheus_port: table.prometheus_port,
+        admin: check_port("admin", table.admin_port, table.admin_scheme)?.map_or(Admin::None, Admin::Port),
+        prometheus: check_port("prometheus", table.prometheus_port, table.prometheus_scheme)?,
         timeout: check_timeout(table.timeout)?,
+        tls: table.tls.map(check_tls).transpose()?.unwrap_or_default(),
         ..Settings::default()
     };
     Ok(Probe { allow, settings })

@@ -56,12 +56,11 @@ impl Members for Asker {
 ///
 /// A message when files of certificates or secrets cannot be read.
 pub fn over_the_network(cluster: &Cluster) -> Result<Arc<dyn Members>, String> {
-    let Settings { admin, prometheus_port, timeout, token, .. } = &cluster.settings;
-    let at = |host: &HostPort, port: u16| HostPort { host: host.host.clone(), port };
+    let Settings { admin, prometheus, timeout, token, tls, .. } = &cluster.settings;
     let members = cluster.target.members.iter().enumerate().map(|(place, address)| ask::Watched {
         address: address.clone(),
         admin: admin.of(place, address),
-        prometheus: prometheus_port.map(|port| at(address, port)),
+        prometheus: prometheus.map(|port| port.of(address)),
     });
     let watch = ask::Watch {
         cluster: cluster.name.clone(),
@@ -69,6 +68,7 @@ pub fn over_the_network(cluster: &Cluster) -> Result<Arc<dyn Members>, String> {
         members: members.collect(),
         limit: *timeout,
         tls: cluster.target.tls.clone(),
+        https: cluster.target.tls.as_ref().unwrap_or(tls).clone(),
         token: token.as_ref().map(Secret::read).transpose()?,
     };
     Ok(Arc::new(Asker::new(watch).map_err(|error| error.to_string())?))
@@ -169,11 +169,14 @@ impl Service {
         if probe.allow.is_empty() {
             return Err(Refused::Off);
         }
-        let target: TargetUrl = wanted.target.parse().map_err(|e| Refused::Target(format!("{e}")))?;
+        let mut target: TargetUrl = wanted.target.parse().map_err(|e| Refused::Target(format!("{e}")))?;
         if let Some(member) = probe.refused(&target.members) {
             return Err(Refused::NotAllowed(member.to_string()));
         }
         let name = wanted.cluster.unwrap_or_else(|| default_name(&target));
+        if let Some(tls) = &mut target.tls {
+            tls.clone_from(&probe.settings.tls);
+        }
         let settings = probe.settings.fit_for(target.system);
         let cluster = Cluster::new(name, target, settings).map_err(Refused::Target)?;
         let mut probed = lock(&self.probed);

@@ -1,11 +1,10 @@
 //! `quorumeter export`, as Prometheus and an operator meet it; members that are dead, slow or lie among them.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -15,102 +14,11 @@ use quorumeter_ensemble::scripted::{Action, Scripted, Step, Trigger};
 use quorumeter_targets::session::Timeouts;
 use quorumeter_targets::zookeeper::{Client, DialSettings, Root, driver};
 use quorumeter_zk::{ErrorCode, OpCode};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
+use crate::support::exporter::{Exporter, LIMIT, get, value};
 use crate::support::http::Collector;
 use crate::support::{QUORUMETER, quorumeter, scripted, srvr, words};
-
-/// Longer than anything here takes, on any machine.
-const LIMIT: Duration = Duration::from_secs(60);
-
-/// An exporter that runs; it is killed with this.
-struct Exporter {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Exporter {
-    fn start<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> Exporter {
-        let mut child = Command::new(QUORUMETER)
-            .args(["export", "--listen", "127.0.0.1:0"])
-            .args(args)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let Some(address) = line.trim().strip_prefix("http://").and_then(|url| url.strip_suffix("/metrics"))
-        else {
-            let output = child.wait_with_output().unwrap();
-            panic!("{line:?} {}", String::from_utf8_lossy(&output.stderr));
-        };
-        Exporter { address: address.parse().unwrap(), child }
-    }
-
-    /// The status and the body of an answer.
-    fn get(&self, path: &str, headers: &str) -> (u16, String) {
-        get(self.address, path, headers)
-    }
-
-    fn metrics(&self) -> String {
-        let (status, text) = self.get("/metrics", "");
-        assert_eq!(status, 200, "{text}");
-        text
-    }
-
-    /// Waits until the metrics are as they should be.
-    fn metrics_when(&self, what: &str, is: impl Fn(&str) -> bool) -> String {
-        let begun = Instant::now();
-        loop {
-            let text = self.metrics();
-            if is(&text) {
-                return text;
-            }
-            assert!(begun.elapsed() < LIMIT, "{what}:\n{text}");
-            thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    /// Ends it as a service manager does, and returns what it said.
-    fn end(mut self) -> String {
-        self.signal(Signal::TERM);
-        let mut said = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-        let status = self.child.wait().unwrap();
-        assert_eq!((status.code(), status.signal()), (Some(0), None), "{said}");
-        said
-    }
-}
-
-impl Drop for Exporter {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn get(address: SocketAddr, path: &str, headers: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(LIMIT)).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}\r\n").unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    let answer = String::from_utf8(answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{path}: {answer:?}"));
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
-}
-
-/// The value of a series.
-fn value(text: &str, series: &str) -> Option<f64> {
-    let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
-    Some(line.parse().unwrap())
-}
 
 fn url(server: SocketAddr) -> String {
     format!("zk://{server}")
@@ -556,6 +464,20 @@ fn what_cannot_be_exported_is_told_with_a_next_step() {
         (&["--target", "zk://b", "--canary", "1k/s"], 1, "not to be a load"),
         (&["--target", "zk://b", "--canary-root", "/x"], 1, "--canary"),
         (&["--target", "zk://b", "--ca", "x"], 1, "zks://HOST:PORT"),
+        (&["--target", "zk://b", "--admin-port", "8080", "--ca", "x"], 1, "--admin-scheme https"),
+        (&["--target", "zk://b", "--admin-scheme", "https"], 1, "--admin-port"),
+        (&["--target", "zk://b", "--admin-port", "8080", "--admin-scheme", "tls"], 1, "http or https"),
+        (&["--target", "zk://b", "--prometheus-scheme", "https"], 1, "--prometheus-port"),
+        (
+            &["--target", "zk://b", "--admin-port", "8080", "--admin-scheme", "https", "--ca", "absent.pem"],
+            1,
+            "cannot read absent.pem (--ca)",
+        ),
+        (
+            &["--config", "good.toml", "--ca", "absent.pem"],
+            1,
+            "a cluster of the configuration file has its own",
+        ),
         (&["--target", "zk://b,c,b"], 1, "b:2181 twice"),
         (&["--target", "etcd://b", "--canary", "1/s"], 1, "--canary is about a --target zk://"),
         (&["--target", "consul://b", "--admin-port", "8080"], 1, "--admin-port is about a --target zk://"),
@@ -572,6 +494,23 @@ fn what_cannot_be_exported_is_told_with_a_next_step() {
         assert_eq!(output.status.code(), Some(*code), "{args:?}: {said}");
         assert!(said.contains(message) && !said.contains("hunter2"), "{args:?}: {said}");
     }
+}
+
+#[test]
+fn https_is_not_asked_for_where_nobody_is_trusted() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("empty.pem"), "").unwrap();
+    let said = |scheme: &str| {
+        let mut command = Command::new(QUORUMETER);
+        command.args(["export", "--check", "--target", "zk://127.0.0.1:1", "--prometheus-port", "1"]);
+        command.args(["--prometheus-scheme", scheme]).env("SSL_CERT_FILE", dir.path().join("empty.pem"));
+        let output = command.env_remove("SSL_CERT_DIR").output().unwrap();
+        (output.status.code(), words(&output.stderr) + &words(&output.stdout))
+    };
+    let (code, text) = said("https");
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("is asked over HTTPS") && text.contains("--ca FILE"), "{text}");
+    assert_eq!(said("http").0, Some(0));
 }
 
 fn export(dir: &Path, args: &[&str]) -> Output {

@@ -2,6 +2,7 @@
 // Every test program compiles this file, and uses a part of it.
 #![allow(dead_code)]
 
+pub(crate) mod exporter;
 pub(crate) mod http;
 pub(crate) mod pair;
 pub(crate) mod prometheus;

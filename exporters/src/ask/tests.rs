@@ -2,13 +2,16 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
+use tokio_rustls::TlsAcceptor;
 
 use super::*;
 use crate::sample::{Dialect, Role};
+
+mod https;
 
 macro_rules! fixture {
     ($($name:literal),+) => {
@@ -40,6 +43,11 @@ enum Reply {
 
 use Reply::{Cut, Drip, Flood, Hang, Raw, Status, Text};
 
+/// A connection, secured or not.
+trait Both: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Both for T {}
+
 /// A server of a test: a script of four-letter words and HTTP paths.
 struct Server {
     address: HostPort,
@@ -57,6 +65,14 @@ impl Drop for Server {
 
 impl Server {
     async fn start(script: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Server {
+        Server::start_at(None, script).await
+    }
+
+    /// The same over TLS, if there is somebody to accept it.
+    async fn start_at(
+        acceptor: Option<TlsAcceptor>,
+        script: impl Fn(&str) -> Reply + Send + Sync + 'static,
+    ) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = HostPort { host: "127.0.0.1".to_owned(), port: listener.local_addr().unwrap().port() };
         let (asked, heads) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<Mutex<Vec<String>>>::default());
@@ -69,14 +85,21 @@ impl Server {
                 count.fetch_add(1, Ordering::Relaxed);
                 let (script, asked, heads) =
                     (Arc::clone(&script), Arc::clone(&to_asked), Arc::clone(&to_heads));
+                let acceptor = acceptor.clone();
                 open.spawn(async move {
-                    let mut stream = stream;
-                    while let Some(head) = question(&mut stream).await {
+                    let mut stream: Box<dyn Both> = match acceptor {
+                        None => Box::new(stream),
+                        Some(acceptor) => match acceptor.accept(stream).await {
+                            Ok(secured) => Box::new(secured),
+                            Err(_) => return,
+                        },
+                    };
+                    while let Some(head) = question(&mut *stream).await {
                         let is_word = !head.contains("HTTP/1.1");
                         let question = if is_word { &head } else { head.split(' ').nth(1).unwrap() };
                         asked.lock().unwrap().push(question.to_owned());
                         heads.lock().unwrap().push(head.clone());
-                        let stays = answer(&mut stream, script(question), is_word).await;
+                        let stays = answer(&mut *stream, script(question), is_word).await;
                         if !stays.unwrap_or(false) {
                             return;
                         }
@@ -100,7 +123,7 @@ impl Server {
 }
 
 /// Reads a word, or the head of a request; what follows it as a body is short and left to be passed over.
-async fn question(stream: &mut TcpStream) -> Option<String> {
+async fn question(stream: &mut dyn Both) -> Option<String> {
     let mut read = Vec::new();
     loop {
         let is_http = read.starts_with(b"GET ") || read.starts_with(b"POST");
@@ -119,7 +142,7 @@ async fn question(stream: &mut TcpStream) -> Option<String> {
 }
 
 /// Whether the connection stays open for another question.
-async fn answer(stream: &mut TcpStream, reply: Reply, is_word: bool) -> std::io::Result<bool> {
+async fn answer(stream: &mut dyn Both, reply: Reply, is_word: bool) -> std::io::Result<bool> {
     let ok = "HTTP/1.1 200 OK\r\n";
     match reply {
         Text(text) if is_word => stream.write_all(text.as_bytes()).await?,
@@ -162,7 +185,15 @@ async fn answer(stream: &mut TcpStream, reply: Reply, is_word: bool) -> std::io:
 }
 
 fn asker(system: System, members: Vec<Watched>) -> Asker {
-    let watch = Watch { cluster: "c".to_owned(), system, members, limit: PATIENCE, tls: None, token: None };
+    let watch = Watch {
+        cluster: "c".to_owned(),
+        system,
+        members,
+        limit: PATIENCE,
+        tls: None,
+        https: TlsOptions::default(),
+        token: None,
+    };
     Asker::new(watch).unwrap()
 }
 
@@ -215,7 +246,7 @@ fn problems(asked: &Asked) -> Vec<(&'static str, ProblemKind)> {
 #[tokio::test]
 async fn a_member_of_zookeeper_is_asked_what_it_can_tell_and_nothing_else() {
     let server = Server::start(leader_of_zookeeper).await;
-    let everywhere = Some(server.address.clone());
+    let everywhere = Some(HttpAddress::from(server.address.clone()));
     let watched = Watched { admin: everywhere.clone(), prometheus: everywhere, ..server.watched() };
     let one = asker(System::ZooKeeper, vec![watched]).ask().await.remove(0);
     assert_eq!(problems(&one), []);
@@ -246,7 +277,7 @@ async fn what_is_refused_is_not_asked_again_at_once() {
         other => leader_of_zookeeper(other),
     })
     .await;
-    let watched = Watched { admin: Some(server.address.clone()), ..server.watched() };
+    let watched = Watched { admin: Some(server.address.clone().into()), ..server.watched() };
     let asker = asker(System::ZooKeeper, vec![watched]);
     for _ in 0..3 {
         let one = asker.ask().await.remove(0);
@@ -267,7 +298,7 @@ async fn not_serving_is_no_verdict_before_the_admin_server_was_asked() {
         other => leader_of_zookeeper(other),
     };
     let server = Server::start(silent).await;
-    let with = Watched { admin: Some(server.address.clone()), ..server.watched() };
+    let with = Watched { admin: Some(server.address.clone().into()), ..server.watched() };
     let one = asker(System::ZooKeeper, vec![with]).ask().await.remove(0);
     assert_eq!(problems(&one), []);
     let sample = one.sample.unwrap();
@@ -289,7 +320,7 @@ async fn keeper_is_asked_for_its_log() {
         _ => Hang,
     })
     .await;
-    let watched = Watched { prometheus: Some(server.address.clone()), ..server.watched() };
+    let watched = Watched { prometheus: Some(server.address.clone().into()), ..server.watched() };
     let one = asker(System::ZooKeeper, vec![watched]).ask().await.remove(0);
     assert_eq!(problems(&one), []);
     assert_eq!(server.asked(), ["/metrics", "lgif", "mntr", "srvr"]);
@@ -306,7 +337,7 @@ async fn keepers_metrics_are_known_as_its_own_when_its_words_tell_nothing() {
             _ => silence.clone(),
         })
         .await;
-        let watched = Watched { prometheus: Some(server.address.clone()), ..server.watched() };
+        let watched = Watched { prometheus: Some(server.address.clone().into()), ..server.watched() };
         let one = asker(System::ZooKeeper, vec![watched]).ask().await.remove(0);
         assert!(problems(&one).iter().all(|(source, of)| *source != "prometheus" && *of == kind), "{one:?}");
         let sample = one.sample.unwrap();
@@ -358,6 +389,7 @@ async fn a_token_is_sent_and_never_told() {
         members: vec![server.watched()],
         limit: PATIENCE,
         tls: None,
+        https: TlsOptions::default(),
         token: Some("hunter2\n".to_owned()),
     };
     let asker = Asker::new(watch.clone()).unwrap();
@@ -533,10 +565,11 @@ fn what_is_of_no_use_is_refused() {
         members: watched.to_vec(),
         limit: PATIENCE,
         tls: None,
+        https: TlsOptions::default(),
         token: token.map(str::to_owned),
     };
-    let admin = Watched { admin: Some(address.clone()), ..watched.clone() };
-    let prometheus = Watched { prometheus: Some(address), ..watched.clone() };
+    let admin = Watched { admin: Some(address.clone().into()), ..watched.clone() };
+    let prometheus = Watched { prometheus: Some(address.into()), ..watched.clone() };
     for (watch, message) in [
         (watch(System::ZooKeeper, &[], None), "no member"),
         (watch(System::Etcd, &[admin], None), "AdminServer is of no use with etcd"),

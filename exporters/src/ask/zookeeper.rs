@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::told::{Answer, Failure, Parse, Told};
 use super::web::Question;
-use super::{AskError, Watched};
+use super::{AskError, HttpAddress, Scheme, Watched};
 use crate::asked::ProblemKind;
 use crate::parse_error::ParseError;
 use crate::sample::{Dialect, Role, Sample};
@@ -31,20 +31,26 @@ const METRICS: Question = Question { refused: &[], ..Question::get("/metrics") }
 pub(super) struct Member {
     address: HostPort,
     tls: Option<MemberTls>,
-    admin: Option<Http>,
-    prometheus: Option<Http>,
+    admin: Option<Endpoint>,
+    prometheus: Option<Endpoint>,
+}
+
+/// Where questions are put over HTTP.
+#[derive(Debug)]
+struct Endpoint {
+    http: Http,
+    scheme: Scheme,
 }
 
 /// What came of a question beside the four-letter words, and who reads it.
 type Others = Vec<(&'static str, Answer, Parse)>;
 
 impl Member {
-    pub(super) fn new(watched: &Watched, tls: Option<&Tls>) -> Result<Member, AskError> {
+    /// `tls` is of the clients' port, `https` of what is asked over HTTPS.
+    pub(super) fn new(watched: &Watched, tls: Option<&Tls>, https: Option<&Tls>) -> Result<Member, AskError> {
         let tls = tls.map(|tls| tls.for_host(&watched.address.host)).transpose()?;
-        let plain = |address: &Option<HostPort>| {
-            address.as_ref().map(|address| Http::new(address, None, None)).transpose()
-        };
-        let (admin, prometheus) = (plain(&watched.admin)?, plain(&watched.prometheus)?);
+        let endpoint = |at: &Option<HttpAddress>| at.as_ref().map(|at| Endpoint::new(at, https)).transpose();
+        let (admin, prometheus) = (endpoint(&watched.admin)?, endpoint(&watched.prometheus)?);
         Ok(Member { address: watched.address.clone(), tls, admin, prometheus })
     }
 
@@ -56,12 +62,12 @@ impl Member {
             self.ask_words(told, deadline),
             async {
                 let mut answers = Others::new();
-                if let Some(http) = &self.admin {
+                if let Some(admin) = &self.admin {
                     let (zabstate, voting_view, leader, last_snapshot) = tokio::join!(
-                        refusals.put("zabstate", ZABSTATE.ask(http, deadline)),
-                        refusals.put("voting_view", VOTING_VIEW.ask(http, deadline)),
-                        refusals.put("leader", LEADER.ask(http, deadline)),
-                        refusals.put("last_snapshot", LAST_SNAPSHOT.ask(http, deadline)),
+                        refusals.put("zabstate", admin.ask(ZABSTATE, deadline)),
+                        refusals.put("voting_view", admin.ask(VOTING_VIEW, deadline)),
+                        refusals.put("leader", admin.ask(LEADER, deadline)),
+                        refusals.put("last_snapshot", admin.ask(LAST_SNAPSHOT, deadline)),
                     );
                     answers.push(("zabstate", zabstate, zookeeper::zabstate));
                     answers.push(("voting_view", voting_view, zookeeper::voting_view));
@@ -72,7 +78,7 @@ impl Member {
             },
             async {
                 match &self.prometheus {
-                    Some(http) => Some(refusals.put("prometheus", METRICS.ask(http, deadline)).await),
+                    Some(own) => Some(refusals.put("prometheus", own.ask(METRICS, deadline)).await),
                     None => None,
                 }
             },
@@ -83,8 +89,8 @@ impl Member {
         // Of a leader that serves no clients, `mntr` tells nothing. Of one that is just losing its leadership, this is an
         // error, and so it is not asked of others.
         let serves_nobody = told.sample().serving == Some(false) && told.sample().role == Some(Role::Leader);
-        if let Some(http) = self.admin.as_ref().filter(|_| serves_nobody) {
-            let answer = refusals.put("monitor", MONITOR.ask(http, deadline)).await;
+        if let Some(admin) = self.admin.as_ref().filter(|_| serves_nobody) {
+            let answer = refusals.put("monitor", admin.ask(MONITOR, deadline)).await;
             told.take("monitor", answer, zookeeper::monitor);
         }
         if let Some(answer) = prometheus {
@@ -151,6 +157,25 @@ impl Member {
             }
         }
         Err(failure)
+    }
+}
+
+impl Endpoint {
+    fn new(at: &HttpAddress, https: Option<&Tls>) -> Result<Endpoint, AskError> {
+        let tls = https.filter(|_| at.scheme == Scheme::Https);
+        Ok(Endpoint { http: Http::new(&at.address, tls, None)?, scheme: at.scheme })
+    }
+
+    /// A server that speaks HTTPS alone answers plain HTTP with an alert of TLS, or ends the connection.
+    async fn ask(&self, question: Question, deadline: Instant) -> Answer {
+        question.ask(&self.http, deadline).await.map_err(|failure| match failure {
+            Failure::Problem(kind @ (ProblemKind::Syntax | ProblemKind::Closed), detail)
+                if self.scheme == Scheme::Http =>
+            {
+                Failure::Problem(kind, format!("if HTTPS is spoken there, configure it: {detail}"))
+            }
+            other => other,
+        })
     }
 }
 

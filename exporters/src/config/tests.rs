@@ -11,7 +11,7 @@ fn the_sample_says_everything() {
     let [orders, payments, kubernetes, discovery] = &config.clusters[..] else {
         unreachable!("there are four")
     };
-    assert_eq!(orders.settings.admin, Admin::Port(8080));
+    assert_eq!(orders.settings.admin, Admin::Port(HttpPort { scheme: Scheme::Http, port: 8080 }));
     assert_eq!(orders.settings.canary, Some(CanarySettings { rate_per_s: 1.0, root: None }));
     assert_eq!(orders.settings.timeout, Duration::from_secs(3));
     assert_eq!(payments.target.tls.as_ref().unwrap().ca, Some("/etc/quorumeter/ca.pem".into()));
@@ -48,7 +48,12 @@ fn what_the_sample_has_commented_out_is_right_too() {
     let text = text.replace("token_env = \"CONSUL_HTTP_TOKEN\"\n", "");
     let config = read(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
     assert!(matches!(&config.clusters[0].settings.admin, Admin::Each(all) if all.len() == 3));
-    assert_eq!(config.clusters[0].settings.prometheus_port, Some(7000));
+    let prometheus = HttpPort { scheme: Scheme::Http, port: 7000 };
+    assert_eq!(config.clusters[0].settings.prometheus, Some(prometheus));
+    let (https, own) = (&config.clusters[1].settings, config.clusters[1].target.tls.as_ref().unwrap());
+    assert_eq!(https.admin, Admin::Port(HttpPort { scheme: Scheme::Https, port: 8443 }));
+    assert_eq!(own.server_name.as_deref(), Some("zookeeper.example"));
+    assert!(config.probe.settings.has_https() && config.probe.settings.tls.ca.is_some());
     assert_eq!(config.clusters[0].settings.canary.as_ref().unwrap().root.as_deref(), Some("/monitoring"));
     assert!(matches!(config.clusters[3].settings.token, Some(Secret::File(_))));
     assert_eq!(config.otlp.unwrap().period, Duration::from_secs(15));
@@ -81,6 +86,21 @@ fn a_mistake_is_told_with_its_place_and_what_would_help() {
         ),
         (format!("{cluster}admin = [\"a\"]"), Some((4, 9)), "HOST:PORT"),
         (format!("{cluster}admin = [\"a:1\"]\nadmin_port = 1"), Some((5, 14)), "either admin or admin_port"),
+        (format!("{cluster}admin = [\"ftp://a:1\"]"), Some((4, 9)), "http or https"),
+        (format!("{cluster}admin = [\"https://u:hunter2@a:1\"]"), Some((4, 9)), "https://HOST:PORT"),
+        (format!("{cluster}admin_scheme = \"https\""), Some((4, 16)), "https://HOST:PORT in admin"),
+        (format!("{cluster}admin_port = 1\nadmin_scheme = \"tls\""), Some((5, 16)), "known: http, https"),
+        (format!("{cluster}prometheus_scheme = \"https\""), Some((4, 21)), "prometheus_port"),
+        (
+            format!("{cluster}admin_port = 1\ntls = {{ ca = \"a\" }}"),
+            Some((5, 7)),
+            "or https for an AdminServer",
+        ),
+        (
+            format!("{cluster}admin_port = 1\nadmin_scheme = \"https\"\ntls = {{ key = \"k\" }}"),
+            Some((6, 7)),
+            "belong together",
+        ),
         (format!("{cluster}timeout = \"5\""), Some((4, 11)), "as in \"5s\""),
         (format!("{cluster}timeout = \"1ms\""), Some((4, 11)), "from 10ms to 60s"),
         (format!("{cluster}canary = {{ rate = \"1000/s\" }}"), Some((4, 10)), "not to be a load"),
@@ -90,6 +110,8 @@ fn a_mistake_is_told_with_its_place_and_what_would_help() {
         (format!("{cluster}tls = {{ ca = \"ca.pem\" }}"), Some((4, 7)), "write zks://HOST:PORT"),
         (cluster.replace("zk:", "zks:") + "tls = { cert = \"c.pem\" }", Some((4, 7)), "belong together"),
         (format!("{cluster}token_env = \"T\""), Some((4, 13)), "etcd:// and consul://"),
+        (etcd.replace("etcd:", "etcds:") + "admin_scheme = \"https\"", Some((4, 16)), "this one is of etcd"),
+        (format!("{etcd}tls = {{ ca = \"a\" }}"), Some((4, 7)), "write etcds://HOST:PORT"),
         (format!("{etcd}admin_port = 1"), Some((4, 14)), "this one is of etcd"),
         (format!("{etcd}canary = {{ rate = 1 }}"), Some((4, 10)), "this one is of etcd"),
         (
@@ -107,6 +129,23 @@ fn a_mistake_is_told_with_its_place_and_what_would_help() {
         assert_eq!(error.place, place, "{text}: {error}");
         assert!(error.to_string().contains(message), "{text}: {error}");
         assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn files_for_tls_belong_to_the_target_or_else_to_what_is_asked_over_https() {
+    for (scheme, own, has_of_target) in [("zk", Some("ca.pem"), false), ("zks", None, true)] {
+        let config = read(&format!(
+            "[[cluster]]\nname = \"a\"\ntarget = \"{scheme}://a,b\"\nadmin = [\"https://a:1\", \"b:2\"]\n\
+             prometheus_port = 3\nprometheus_scheme = \"https\"\ntls = {{ ca = \"ca.pem\" }}\n"
+        ))
+        .unwrap();
+        let Cluster { target, settings, .. } = &config.clusters[0];
+        assert_eq!(settings.tls.ca, own.map(PathBuf::from));
+        assert_eq!(target.tls.as_ref().is_some_and(|tls| tls.ca.is_some()), has_of_target);
+        let told = |place: usize| settings.admin.of(place, &target.members[place]).unwrap().to_string();
+        assert_eq!([told(0), told(1)], ["https://a:1", "http://b:2"]);
+        assert_eq!(settings.prometheus.unwrap().of(&target.members[1]).to_string(), "https://b:3");
     }
 }
 
