@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::ask::{self, Asker};
 use crate::asked::{Asked, Problem, ProblemKind};
-use crate::canary::Canary;
+use crate::canary::{Access, Canary};
 use crate::catalog;
 use crate::config::{Cluster, Config, Probe, Secret, Settings};
 use crate::derive::{self, Memory};
@@ -207,12 +207,18 @@ pub fn default_name(target: &TargetUrl) -> String {
 
 impl Setup {
     fn new(config: &Config, reach: Reach, before: Option<&Setup>) -> Result<Setup, SetupError> {
-        let clusters = reached(config, reach)?.into_iter().map(|(cluster, members)| {
+        let clusters = reached(config, reach)?.into_iter().map(|Reached { cluster, members, access }| {
             let same =
                 before.and_then(|setup| setup.clusters.iter().find(|old| is_the_same(&old.cluster, cluster)));
-            let canary = match same {
-                Some(old) if has_the_same_canary(&old.cluster, cluster) => old.canary.clone(),
-                _ => cluster.settings.canary.as_ref().map(|canary| Arc::new(Canary::start(cluster, canary))),
+            let going_on = same.filter(|old| has_the_same_canary(&old.cluster, cluster));
+            let going_on = going_on.and_then(|old| old.canary.clone());
+            let canary = match (cluster.settings.canary.as_ref().zip(access), going_on) {
+                (None, _) => None,
+                (Some((_, access)), Some(canary)) => {
+                    canary.renew(access);
+                    Some(canary)
+                }
+                (Some((canary, access)), None) => Some(Arc::new(Canary::start(cluster, canary, access))),
             };
             let memory = same.map(|old| Arc::clone(&old.memory)).unwrap_or_default();
             Arc::new(Watched {
@@ -239,16 +245,23 @@ fn has_the_same_canary(old: &Cluster, new: &Cluster) -> bool {
     old.target == new.target && old.settings.canary == new.settings.canary
 }
 
-/// A cluster, and who asks it.
-type Reached<'c> = (&'c Cluster, Arc<dyn Members>);
+/// A cluster, and how it is reached.
+struct Reached<'c> {
+    cluster: &'c Cluster,
+    members: Arc<dyn Members>,
+    /// What its canary connects with.
+    access: Option<Access>,
+}
 
-/// Who asks each cluster. Made anew each time, as files of certificates and secrets may have changed.
+/// How each cluster is reached. Made anew each time, as files of certificates and secrets may have changed.
 fn reached(config: &Config, reach: Reach) -> Result<Vec<Reached<'_>>, SetupError> {
-    let of = |cluster| match reach(cluster) {
-        Ok(members) => Ok((cluster, members)),
-        Err(message) => Err(SetupError { cluster: cluster.name.clone(), message }),
+    let of = |cluster: &Cluster| {
+        let wrong = |message| SetupError { cluster: cluster.name.clone(), message };
+        let access = cluster.settings.canary.as_ref().map(|_| Access::load(cluster));
+        Ok((reach(cluster).map_err(wrong)?, access.transpose().map_err(wrong)?))
     };
-    config.clusters.iter().map(of).collect()
+    let reached = |cluster| of(cluster).map(|(members, access)| Reached { cluster, members, access });
+    config.clusters.iter().map(reached).collect()
 }
 
 impl Watched {

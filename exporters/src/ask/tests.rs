@@ -11,7 +11,7 @@ use tokio_rustls::TlsAcceptor;
 use super::*;
 use crate::sample::{Dialect, Role};
 
-mod https;
+pub(crate) mod https;
 
 macro_rules! fixture {
     ($($name:literal),+) => {

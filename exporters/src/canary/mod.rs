@@ -14,6 +14,7 @@
 //! Its nodes are those of a run (see [`Root`]): they go when it stops. What a killed one leaves is removed by the next
 //! canary with the same parent, and by `quorumeter clean`.
 
+mod access;
 mod keeper;
 mod operation;
 mod schedule;
@@ -23,17 +24,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use quorumeter_targets::TargetUrl;
 use quorumeter_targets::session::{Outcome as SessionOutcome, Timeouts};
 use quorumeter_targets::zookeeper::client::ClientError;
 use quorumeter_targets::zookeeper::outcome::of_write;
 use quorumeter_targets::zookeeper::root::{DEFAULT_PARENT, Root};
-use quorumeter_targets::zookeeper::{Client, DialSettings, driver};
-use quorumeter_targets::{TargetUrl, TlsOptions};
+use quorumeter_targets::zookeeper::{Client, driver};
 use quorumeter_zk::OpCode;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::timeout;
 
+pub use access::Access;
 pub use stats::Operation;
 use stats::Stats;
 
@@ -59,6 +61,7 @@ const NAME: &str = "canary-";
 #[derive(Debug)]
 pub struct Canary {
     shared: Arc<Shared>,
+    access: Arc<Mutex<Access>>,
     stop: watch::Sender<bool>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -82,19 +85,26 @@ struct Place {
     parent: String,
     root: Root,
     rate_per_s: f64,
+    access: Arc<Mutex<Access>>,
 }
 
 impl Canary {
     /// Begins, and goes on until it is stopped, whatever becomes of the ensemble.
-    pub fn start(cluster: &Cluster, settings: &CanarySettings) -> Canary {
-        let place = Place::new(&cluster.target, settings);
+    pub fn start(cluster: &Cluster, settings: &CanarySettings, access: Access) -> Canary {
+        let access = Arc::new(Mutex::new(access));
+        let place = Place::new(&cluster.target, settings, Arc::clone(&access));
         let shared = Arc::new(Shared::default());
         let (stop, stopped) = watch::channel(false);
         let of_thread = Arc::clone(&shared);
         let thread =
             thread::Builder::new().name("canary".into()).spawn(move || run(place, of_thread, stopped));
         // A system that has no thread to spare shows in that nothing is counted.
-        Canary { shared, stop, thread: Mutex::new(thread.ok()) }
+        Canary { shared, access, stop, thread: Mutex::new(thread.ok()) }
+    }
+
+    /// Connects with this from now on; what is connected stays so.
+    pub fn renew(&self, access: Access) {
+        *self.access.lock().unwrap_or_else(PoisonError::into_inner) = access;
     }
 
     /// Adds what it has felt so far.
@@ -130,7 +140,7 @@ impl Drop for Canary {
 }
 
 impl Place {
-    fn new(target: &TargetUrl, settings: &CanarySettings) -> Place {
+    fn new(target: &TargetUrl, settings: &CanarySettings, access: Arc<Mutex<Access>>) -> Place {
         let parent = match &settings.root {
             Some(root) => root.clone(),
             None if target.chroot.is_empty() => DEFAULT_PARENT.to_owned(),
@@ -138,15 +148,15 @@ impl Place {
         };
         let name = format!("{NAME}{:016x}", draw_id());
         let root = Root::new(&quorumeter_zk::path::child(&parent, &name), &name);
-        Place { target: target.clone(), parent, root, rate_per_s: settings.rate_per_s }
+        Place { target: target.clone(), parent, root, rate_per_s: settings.rate_per_s, access }
     }
 
     /// A session.
     async fn connect(&self) -> Result<Client, Trouble> {
-        let tls = self.target.tls.as_ref().map(TlsOptions::load).transpose().map_err(Trouble::other)?;
+        let Access { tls, settings } = self.access.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let members = driver::resolve(&self.target.members, tls.as_ref()).await.map_err(Trouble::other)?;
         // One round through the members: an operation that is due does not wait for them.
-        let connected = Client::connect(members, TIMEOUTS, DialSettings::default(), Duration::ZERO);
+        let connected = Client::connect(members, TIMEOUTS, settings, Duration::ZERO);
         Ok(connected.await?)
     }
 }
@@ -238,6 +248,43 @@ mod tests {
     use quorumeter_zk::ErrorCode;
 
     use super::*;
+    use crate::ask::tests::https::authority;
+    use crate::config::Settings;
+
+    #[tokio::test]
+    async fn files_are_read_before_it_connects_and_those_of_a_reload_from_then_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str| dir.path().join(name);
+        let acceptor = authority(&file("ca.pem"));
+        authority(&file("stranger.pem"));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move {
+            while let Ok((tcp, _)) = listener.accept().await {
+                // It secures the connection and ends it.
+                let _ = acceptor.accept(tcp).await;
+            }
+        });
+        let load = |ca: &str| {
+            let mut target: TargetUrl = format!("zks://{address}").parse().unwrap();
+            target.tls.as_mut().unwrap().ca = Some(file(ca));
+            let cluster = Cluster::new("c".to_owned(), target, Settings::default()).unwrap();
+            Access::load(&cluster).map(|access| (cluster, access))
+        };
+        let (cluster, access) = load("stranger.pem").unwrap();
+        let canary = CanarySettings { rate_per_s: 1.0, root: None };
+        let (stop, _) = watch::channel(false);
+        let access = Arc::new(Mutex::new(access));
+        let place = Place::new(&cluster.target, &canary, Arc::clone(&access));
+        let canary = Canary { shared: Arc::default(), access, stop, thread: Mutex::new(None) };
+        std::fs::remove_file(file("stranger.pem")).unwrap();
+        let trouble = async || place.connect().await.err().unwrap().to_string();
+        assert!(trouble().await.contains("not signed by an authority that is trusted"), "the file was read");
+        assert!(load("stranger.pem").is_err_and(|error| error.contains("cannot read")));
+        canary.renew(load("ca.pem").unwrap().1);
+        assert!(!trouble().await.contains("certificate"), "secured, and ended then");
+        server.abort();
+    }
 
     #[test]
     fn only_what_proves_that_nothing_was_done_is_a_refusal() {

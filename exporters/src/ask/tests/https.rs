@@ -11,7 +11,7 @@ use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use super::*;
 
 /// An authority, whose certificate is in `ca`, and a server of 127.0.0.1 and zk.test that it vouches for.
-fn authority(ca: &Path) -> TlsAcceptor {
+pub(crate) fn authority(ca: &Path) -> TlsAcceptor {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
