@@ -24,7 +24,7 @@ mod view;
 use crate::asked::Asked;
 use crate::catalog::{self, Metric};
 use crate::family::Families;
-use crate::sample::{Entry, Role, Sample, Value};
+use crate::sample::{Role, Sample, Value};
 
 pub use self::memory::Memory;
 use self::view::View;
@@ -90,13 +90,18 @@ impl Member<'_> {
     }
 
     fn add_labelled(&mut self, metric: &'static Metric, labels: &[&str], number: f64) {
-        self.add_value(metric, labels, Value::Number(number));
+        self.add_value(metric, labels.iter().copied(), Value::Number(number));
     }
 
-    fn add_value(&mut self, metric: &'static Metric, labels: &[&str], value: Value) {
-        let scope = [self.cluster, self.member];
-        let labels = scope.iter().chain(labels).map(|label| (*label).to_owned()).collect();
-        self.into.add(metric, labels, value);
+    fn add_value<'l>(
+        &mut self,
+        metric: &'static Metric,
+        labels: impl Iterator<Item = &'l str>,
+        value: Value,
+    ) {
+        let mut all = vec![self.cluster.to_owned(), self.member.to_owned()];
+        all.extend(labels.map(str::to_owned));
+        self.into.add(metric, all, value);
     }
 
     /// What is told of every member, whether it answers or not.
@@ -120,9 +125,9 @@ impl Member<'_> {
             self.add_labelled(&catalog::INFO, &[system.name(), &version, &id], 1.0);
         }
         // Whether it serves was told with what it is.
-        for Entry { metric, labels, value } in sample.entries() {
-            let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
-            self.add_value(metric, &labels, value);
+        for entry in sample.entries() {
+            let labels = entry.labels.iter().map(String::as_str);
+            self.add_value(entry.metric, labels, entry.value.clone());
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Families as Prometheus's text.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
 
 use prometheus::core::{Collector, Desc};
 use prometheus::{Registry, TextEncoder, proto};
@@ -27,10 +29,10 @@ pub fn text(families: &[Family]) -> Result<String, prometheus::Error> {
     TextEncoder::new().encode_to_string(&registry.gather())
 }
 
-/// What was gathered for one scrape.
+/// What was gathered for one scrape. It is collected once.
 struct Families {
     descriptions: Vec<Desc>,
-    families: Vec<proto::MetricFamily>,
+    families: Mutex<Vec<proto::MetricFamily>>,
 }
 
 impl Families {
@@ -41,7 +43,7 @@ impl Families {
         };
         Ok(Families {
             descriptions: families.iter().map(description).collect::<Result<_, _>>()?,
-            families: families.iter().map(of_family).collect(),
+            families: Mutex::new(families.iter().map(of_family).collect()),
         })
     }
 }
@@ -52,7 +54,7 @@ impl Collector for Families {
     }
 
     fn collect(&self) -> Vec<proto::MetricFamily> {
-        self.families.clone()
+        std::mem::take(&mut *self.families.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -74,24 +76,24 @@ fn of_family(family: &Family) -> proto::MetricFamily {
         Kind::Gauge | Kind::Info | Kind::StateSet => proto::MetricType::GAUGE,
     });
     let names: Vec<&str> = family.label_names().collect();
+    let labels: Vec<Vec<Cow<'_, str>>> =
+        family.series.iter().map(|one| one.labels.iter().map(|value| shortened(value)).collect()).collect();
+    // Labels that are as they were are of one series.
+    let may_repeat = labels.iter().flatten().any(|value| matches!(value, Cow::Owned(_)));
     let mut seen = HashSet::new();
-    let mut series = Vec::new();
-    for one in &family.series {
-        let labels: Vec<String> = one.labels.iter().map(|value| shortened(value)).collect();
-        if seen.insert(labels.clone()) {
-            series.extend(of_series(family.metric.kind, one, labels, &names));
-        }
-    }
-    to.set_metric(series);
+    let told = family.series.iter().zip(&labels);
+    let told = told.filter(|(_, labels)| !may_repeat || seen.insert(labels.as_slice()));
+    let kind = family.metric.kind;
+    to.set_metric(told.filter_map(|(one, labels)| of_series(kind, one, labels, &names)).collect());
     to
 }
 
 /// A series, unless its value is not of its metric's type.
-fn of_series(kind: Kind, series: &Series, labels: Vec<String>, names: &[&str]) -> Option<proto::Metric> {
+fn of_series(kind: Kind, series: &Series, labels: &[Cow<'_, str>], names: &[&str]) -> Option<proto::Metric> {
     let pairs = names.iter().zip(labels).map(|(name, value)| {
         let mut pair = proto::LabelPair::default();
         pair.set_name((*name).to_owned());
-        pair.set_value(value);
+        pair.set_value((**value).to_owned());
         pair
     });
     let mut to = proto::Metric::from_label(pairs.collect());
@@ -131,14 +133,18 @@ fn of_histogram(histogram: &Histogram) -> proto::Histogram {
 }
 
 /// A label's value without control characters, and no longer than [`LABEL_MAX`]; an ellipsis shows that it was.
-fn shortened(value: &str) -> String {
+fn shortened(value: &str) -> Cow<'_, str> {
     const ELLIPSIS: char = '…';
-    let printable = |c: char| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c };
-    if value.len() <= LABEL_MAX {
-        return value.chars().map(printable).collect();
+    let is_hidden = |c: char| c.is_control() && c != '\n';
+    if value.len() <= LABEL_MAX && !value.contains(is_hidden) {
+        return Cow::Borrowed(value);
     }
-    let end = value.floor_char_boundary(LABEL_MAX - ELLIPSIS.len_utf8());
-    value[..end].chars().map(printable).chain([ELLIPSIS]).collect()
+    let (end, ellipsis) = match value.len() {
+        0..=LABEL_MAX => (value.len(), None),
+        _ => (value.floor_char_boundary(LABEL_MAX - ELLIPSIS.len_utf8()), Some(ELLIPSIS)),
+    };
+    let printable = |c: char| if is_hidden(c) { char::REPLACEMENT_CHARACTER } else { c };
+    value[..end].chars().map(printable).chain(ellipsis).collect()
 }
 
 #[cfg(test)]

@@ -1,8 +1,11 @@
 //! Families of series: what an exposition is written from, whatever its format.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
-use crate::catalog::{Metric, Scope};
+use indexmap::IndexMap;
+
+use crate::catalog::{self, Metric, Scope};
 use crate::sample::Value;
 
 /// All series of a metric.
@@ -34,28 +37,29 @@ impl Family {
 /// Families as they grow.
 #[derive(Debug, Default)]
 pub struct Families {
-    families: Vec<Family>,
-    /// By name: where it is, and the labels of its series. Looking through the series would take the square of their number.
-    index: HashMap<&'static str, (usize, HashSet<Vec<String>>)>,
+    /// By name: values by labels. Looking through the series would take the square of their number.
+    by_name: HashMap<&'static str, IndexMap<Vec<String>, Value>>,
 }
 
 impl Families {
     /// Adds a series. A second one of the same metric and labels is left out.
     pub fn add(&mut self, metric: &'static Metric, labels: Vec<String>, value: Value) {
         debug_assert_eq!(labels.len(), metric.scope.labels().len() + metric.labels.len(), "{}", metric.name);
-        let families = &mut self.families;
-        let (place, seen) = self.index.entry(metric.name).or_insert_with(|| {
-            families.push(Family { metric, series: Vec::new() });
-            (families.len() - 1, HashSet::new())
-        });
-        if seen.insert(labels.clone()) {
-            families[*place].series.push(Series { labels, value });
-        }
+        self.by_name.entry(metric.name).or_default().entry(labels).or_insert(value);
     }
 
     /// Adds all series of others. Where both have the same, that of these stays.
     pub fn append(&mut self, others: Families) {
-        self.extend(others.families);
+        for (name, others) in others.by_name {
+            match self.by_name.entry(name) {
+                Entry::Vacant(entry) => _ = entry.insert(others),
+                Entry::Occupied(mut entry) => {
+                    for (labels, value) in others {
+                        entry.get_mut().entry(labels).or_insert(value);
+                    }
+                }
+            }
+        }
     }
 
     /// The same of families that are no more to grow.
@@ -69,10 +73,12 @@ impl Families {
 
     /// The families, in the order of the catalog.
     pub fn into_sorted(self) -> Vec<Family> {
-        let mut families = self.families;
-        let place =
-            |family: &Family| crate::catalog::ALL.iter().position(|metric| metric.name == family.metric.name);
-        families.sort_by_key(place);
-        families
+        let mut by_name = self.by_name;
+        let families = catalog::ALL.iter().filter_map(|metric| {
+            let series = by_name.remove(metric.name)?.into_iter();
+            let series = series.map(|(labels, value)| Series { labels, value }).collect();
+            Some(Family { metric, series })
+        });
+        families.collect()
     }
 }

@@ -29,12 +29,13 @@ pub fn fill(line: &mut MemberLine, sample: &Sample) {
 /// the labels `cluster` and `member`.
 pub fn metrics(sample: &Sample, process: Option<&ProcessUse>) -> BTreeMap<String, f64> {
     let mut metrics = BTreeMap::new();
-    for Entry { metric, labels, value } in sample.entries() {
+    for entry in sample.entries() {
+        let Entry { metric, labels, value } = &*entry;
         match value {
-            Value::Number(value) => _ = metrics.insert(series(metric, "", &labels), value),
+            Value::Number(value) => _ = metrics.insert(series(metric, "", labels), *value),
             Value::Histogram(times) => {
-                metrics.insert(series(metric, "_count", &labels), times.count as f64);
-                metrics.insert(series(metric, "_sum", &labels), times.sum);
+                metrics.insert(series(metric, "_count", labels), times.count as f64);
+                metrics.insert(series(metric, "_sum", labels), times.sum);
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What one member told, in the words of the [catalog](crate::catalog).
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::catalog::{self, Metric};
@@ -184,7 +185,7 @@ impl Sample {
     }
 
     /// Every metric that is a number or a histogram: the typed fields, then [`Sample::values`].
-    pub fn entries(&self) -> Vec<Entry> {
+    pub fn entries(&self) -> impl Iterator<Item = Cow<'_, Entry>> {
         let count = |number: Option<u64>| number.map(|number| number as f64);
         let flag = |flag: Option<bool>| flag.map(|flag| f64::from(u8::from(flag)));
         let mut typed = Sample::default();
@@ -202,8 +203,7 @@ impl Sample {
                 typed.push(metric, value);
             }
         }
-        typed.values.extend(self.values.iter().cloned());
-        typed.values
+        typed.values.into_iter().map(Cow::Owned).chain(self.values.iter().map(Cow::Borrowed))
     }
 
     /// Whether it votes: by the ids of all voters, or else as it says.

@@ -35,11 +35,11 @@ fn told(system: &str) -> BTreeSet<&'static str> {
         // Some are of leaders only, and of answers that do not tell the role.
         let mut sample = Sample { role: Some(Role::Leader), ..Sample::default() };
         if fixture.path.contains("metrics") && fixture.take(&mut sample).is_ok() {
-            names.extend(sample.entries().iter().map(|entry| entry.metric.name));
+            names.extend(sample.entries().map(|entry| entry.metric.name));
         }
         let mut sample = Sample::default();
         if fixture.take(&mut sample).is_ok() {
-            names.extend(sample.entries().iter().map(|entry| entry.metric.name));
+            names.extend(sample.entries().map(|entry| entry.metric.name));
             names.extend(beside_numbers(&sample));
         }
     }

@@ -236,15 +236,21 @@ impl Mntr {
 
     /// Reads the answer. Lines of another form are passed over.
     pub fn parse(answer: &str) -> Result<Mntr, AnswerError> {
+        let entries = Mntr::parse_entries(answer)?.into_iter();
+        Ok(Mntr { entries: entries.map(|(key, value)| (key.to_owned(), value.to_owned())).collect() })
+    }
+
+    /// The same without a copy: the entries as they stand in the answer, keys without `zk_`.
+    pub fn parse_entries(answer: &str) -> Result<Vec<(&str, &str)>, AnswerError> {
         check(answer)?;
         // Values may hold tabs of their own, so only the first one divides. A carriage return goes with the newline,
         // also where the answer was cut off between the two.
         let entries: Vec<_> = answer
             .lines()
             .filter_map(|line| line.strip_prefix("zk_")?.split_once('\t'))
-            .map(|(key, value)| (key.to_owned(), value.trim_end_matches('\r').to_owned()))
+            .map(|(key, value)| (key, value.trim_end_matches('\r')))
             .collect();
-        if entries.is_empty() { Err(AnswerError::Missing("zk_ lines")) } else { Ok(Mntr { entries }) }
+        if entries.is_empty() { Err(AnswerError::Missing("zk_ lines")) } else { Ok(entries) }
     }
 
     /// The entries in their order, keys without `zk_`.

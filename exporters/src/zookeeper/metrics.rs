@@ -1,5 +1,8 @@
 //! What a member counts, by name: the same names in `mntr`, in `monitor` and at the Prometheus endpoint.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use crate::catalog::{self, Metric};
 use crate::prometheus_text::{Scraped, whole};
 use crate::sample::{Dialect, Histogram, Sample};
@@ -126,14 +129,17 @@ pub(super) fn take_metrics(sample: &mut Sample, told: &Scraped, is_leader: bool)
 
 /// Whether a key of `mntr` is one that is made use of.
 pub(super) fn is_known(key: &str) -> bool {
+    static NAMES: LazyLock<HashSet<&str>> = LazyLock::new(|| {
+        let numbers = NUMBERS.iter().map(|(_, name, _)| *name);
+        numbers.chain(PARTS).collect()
+    });
+    static TIMED: LazyLock<HashSet<&str>> = LazyLock::new(|| TIMES.iter().map(|(.., name)| *name).collect());
     let name = key.split('{').next().unwrap_or(key);
     let plain = name.strip_suffix("_total").unwrap_or(name);
     let of_times = ["cnt_", "sum_"].iter().find_map(|prefix| name.strip_prefix(prefix));
-    let of_times =
-        of_times.or_else(|| ["_count", "_sum"].iter().find_map(|suffix| name.strip_suffix(suffix)));
-    NUMBERS.iter().any(|(_, known, _)| *known == plain)
-        || PARTS.contains(&plain)
-        || of_times.is_some_and(|name| TIMES.iter().any(|(.., known)| *known == name))
+    let of_times = of_times
+        .or_else(|| ["_count", "_sum", "_bucket"].iter().find_map(|suffix| name.strip_suffix(suffix)));
+    NAMES.contains(plain) || of_times.is_some_and(|name| TIMED.contains(name) || name.ends_with(PEER_ACKS))
 }
 
 /// A number that the member has.

@@ -47,8 +47,7 @@ pub fn srvr(sample: &mut Sample, answer: &str) -> Result<(), ParseError> {
 /// [`ParseError::Refused`] where the member may not answer it, and what is no answer to this word.
 /// [`ParseError::Value`] where something that is looked for is no number: all the rest is taken in.
 pub fn mntr(sample: &mut Sample, answer: &str) -> Result<(), ParseError> {
-    let Some(mntr) = told(sample, answer, Mntr::parse)? else { return Ok(()) };
-    let entries = mntr.entries().collect::<Vec<_>>();
+    let Some(entries) = told(sample, answer, Mntr::parse_entries)? else { return Ok(()) };
     take_monitor(sample, &entries)?;
     sample.serving = Some(true);
     Ok(())
@@ -73,12 +72,12 @@ pub(super) fn take_monitor(sample: &mut Sample, entries: &[(&str, &str)]) -> Res
         sample.zab_state.get_or_insert_with(|| state.to_owned());
     }
     let mut bad = None;
-    let numbers = entries.iter().filter_map(|(key, value)| match value.trim().parse() {
+    // Members tell ten times as much as is made use of.
+    let known = entries.iter().filter(|(key, _)| is_known(key));
+    let numbers = known.filter_map(|(key, value)| match value.trim().parse() {
         Ok(number) => Some((*key, number)),
         Err(_) => {
-            if bad.is_none() && is_known(key) {
-                bad = Some(ParseError::value(key, value));
-            }
+            bad.get_or_insert_with(|| ParseError::value(key, value));
             None
         }
     });
@@ -88,10 +87,10 @@ pub(super) fn take_monitor(sample: &mut Sample, entries: &[(&str, &str)]) -> Res
 }
 
 /// What an answer says, unless it is that the member is not serving.
-pub(crate) fn told<T>(
+pub(crate) fn told<'a, T>(
     sample: &mut Sample,
-    answer: &str,
-    parse: impl FnOnce(&str) -> Result<T, AnswerError>,
+    answer: &'a str,
+    parse: impl FnOnce(&'a str) -> Result<T, AnswerError>,
 ) -> Result<Option<T>, ParseError> {
     check_text(answer)?;
     match parse(whole_lines(answer)) {
