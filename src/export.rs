@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use quorumeter_exporters::ask::{HttpPort, Scheme};
 use quorumeter_exporters::config::{
-    self, Admin, Allowed, CanarySettings, Cluster, Config, DEFAULT_LISTEN, DEFAULT_TIMEOUT, Otlp, Secret,
-    Settings,
+    self, Admin, Allowed, CanarySettings, Cluster, Config, Credentials, DEFAULT_LISTEN, DEFAULT_TIMEOUT,
+    Otlp, Secret, Settings,
 };
 use quorumeter_exporters::otlp::endpoint::HEADERS_VARIABLE;
 use quorumeter_exporters::otlp::{self, Endpoint, Push, Pusher};
@@ -59,6 +59,12 @@ pub(crate) struct Args {
     /// Path below which the canary has its nodes; the target's chroot, or else /quorumeter, when left out.
     #[arg(long, value_name = "PATH", requires = "canary")]
     canary_root: Option<String>,
+    /// User of the scheme digest that the canary is, where the path's ACL asks for one.
+    #[arg(long, value_name = "USER", requires_all = ["password_env", "canary"])]
+    auth_user: Option<String>,
+    /// Environment variable that holds the user's password.
+    #[arg(long, value_name = "NAME", requires = "auth_user")]
+    password_env: Option<String>,
     /// Member that may be probed through /probe?target=URL; * for any. Repeatable; none when left out.
     #[arg(long, value_name = "HOST[:PORT]")]
     probe_allow: Vec<Allowed>,
@@ -197,7 +203,10 @@ fn of_command_line<'c>(args: &Args, config: &'c Config) -> impl Iterator<Item = 
 
 /// What the flags say of the targets of the command line.
 fn settings(args: &Args) -> Result<Settings, String> {
-    let canary = args.canary.map(|rate| CanarySettings::new(rate, args.canary_root.clone()));
+    let auth = args.auth_user.clone().zip(args.password_env.clone().map(Secret::Env));
+    let auth = auth.map(|(user, password)| Credentials::new(user, password)).transpose();
+    let auth = auth.map_err(|message| format!("--auth-user: {message}"))?;
+    let canary = args.canary.map(|rate| CanarySettings::new(rate, args.canary_root.clone(), auth));
     Ok(Settings {
         admin: port(args.admin_port, args.admin_scheme).map_or(Admin::None, Admin::Port),
         prometheus: port(args.prometheus_port, args.prometheus_scheme),

@@ -14,6 +14,7 @@ use std::time::Duration;
 use quorumeter_targets::spelling::explain;
 use quorumeter_targets::units::{Dur, Rate};
 use quorumeter_targets::url::HostPort;
+use quorumeter_targets::zookeeper::Auth;
 use quorumeter_targets::{System, TargetUrl, TlsOptions};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -151,6 +152,42 @@ pub struct CanarySettings {
     /// The path of the node below which it has its own, whatever the target's chroot; that, or else `/quorumeter`, when not
     /// given.
     pub root: Option<String>,
+    /// Whom it says to be.
+    pub auth: Option<Credentials>,
+}
+
+/// Credentials of the scheme `digest`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credentials {
+    user: String,
+    password: Secret,
+}
+
+impl Credentials {
+    /// Those of a user. The password is not read yet.
+    ///
+    /// # Errors
+    ///
+    /// A message when a user has no such name.
+    pub fn new(user: String, password: Secret) -> Result<Credentials, String> {
+        if user.is_empty() || user.contains(':') {
+            return Err(
+                "the user is empty or has a colon in it, which separates user and password in the scheme \
+                        digest"
+                    .into(),
+            );
+        }
+        Ok(Credentials { user, password })
+    }
+
+    /// What is shown to the members.
+    ///
+    /// # Errors
+    ///
+    /// As [`Secret::read`].
+    pub fn read(&self) -> Result<Auth, String> {
+        Ok(Auth::digest(&self.user, &self.password.read_password()?))
+    }
 }
 
 impl CanarySettings {
@@ -159,7 +196,11 @@ impl CanarySettings {
     /// # Errors
     ///
     /// A message when a canary has no such rate, or the root is no path.
-    pub fn new(rate: Rate, root: Option<String>) -> Result<CanarySettings, String> {
+    pub fn new(
+        rate: Rate,
+        root: Option<String>,
+        auth: Option<Credentials>,
+    ) -> Result<CanarySettings, String> {
         if !(CANARY_RATE_MIN..=CANARY_RATE_MAX).contains(&rate.0) {
             return Err(format!(
                 "a canary's rate is from one in an hour to {CANARY_RATE_MAX}/s, as it is to notice and not to be a load"
@@ -174,7 +215,7 @@ impl CanarySettings {
                 );
             }
         }
-        Ok(CanarySettings { rate_per_s: rate.0, root })
+        Ok(CanarySettings { rate_per_s: rate.0, root, auth })
     }
 }
 
@@ -188,27 +229,13 @@ pub enum Secret {
 }
 
 impl Secret {
-    /// The secret.
+    /// A token.
     ///
     /// # Errors
     ///
     /// A message that repeats nothing of it, nor of where it was said to be: that may be it, by mistake.
     pub fn read(&self) -> Result<String, String> {
-        let (text, place) = match self {
-            Secret::File(path) => {
-                let mut text = String::new();
-                let read =
-                    fs::File::open(path).and_then(|file| file.take(SECRET_MAX + 1).read_to_string(&mut text));
-                read.map_err(|e| format!("cannot read the file that token_file names: {e}"))?;
-                (text, "the file that token_file names")
-            }
-            Secret::Env(name) => {
-                let text = std::env::var(name);
-                let text =
-                    text.map_err(|_| "the environment has no variable of the name that token_env gives")?;
-                (text, "the environment variable that token_env names")
-            }
-        };
+        let (text, place) = self.text("token")?;
         let secret = text.trim_end_matches(['\n', '\r']);
         if secret.is_empty()
             || secret.len() as u64 > SECRET_MAX
@@ -219,6 +246,43 @@ impl Secret {
             ));
         }
         Ok(secret.to_owned())
+    }
+
+    /// A password: the first line of a file, or all of a variable.
+    ///
+    /// # Errors
+    ///
+    /// As [`Secret::read`].
+    pub fn read_password(&self) -> Result<String, String> {
+        let (text, place) = self.text("password")?;
+        let password = match self {
+            Secret::File(_) => text.lines().next().unwrap_or_default(),
+            Secret::Env(_) => &text,
+        };
+        if password.is_empty() || password.len() as u64 > SECRET_MAX {
+            return Err(format!("{place} holds no password: it is one line of up to {SECRET_MAX} bytes"));
+        }
+        Ok(password.to_owned())
+    }
+
+    /// What stands there, and what to call the place; `what` is how keys are called that name it.
+    fn text(&self, what: &str) -> Result<(String, String), String> {
+        match self {
+            Secret::File(path) => {
+                let mut text = String::new();
+                let read =
+                    fs::File::open(path).and_then(|file| file.take(SECRET_MAX + 1).read_to_string(&mut text));
+                let place = format!("the file that {what}_file names");
+                read.map_err(|e| format!("cannot read {place}: {e}"))?;
+                Ok((text, place))
+            }
+            Secret::Env(name) => {
+                let no_variable =
+                    |_| format!("the environment has no variable of the name that {what}_env gives");
+                let text = std::env::var(name).map_err(no_variable)?;
+                Ok((text, format!("the environment variable that {what}_env names")))
+            }
+        }
     }
 }
 
@@ -380,6 +444,19 @@ struct CanaryTable {
     rate: Rate,
     /// Path below which the canary has its node; the target's chroot, or else /quorumeter, when left out.
     root: Option<String>,
+    /// Credentials of the scheme digest, where the root's ACL asks for some. Its nodes are then its own alone.
+    auth: Option<AuthTable>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct AuthTable {
+    /// The user.
+    user: String,
+    /// File whose first line is the password.
+    password_file: Option<PathBuf>,
+    /// Environment variable that holds the password, in the place of `password_file`.
+    password_env: Option<String>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -562,8 +639,10 @@ fn check_cluster(table: ClusterTable) -> Result<Cluster, Wrong> {
     };
     let canary = match table.canary {
         Some(canary) => {
-            let (span, CanaryTable { rate, root }) = (canary.span(), canary.into_inner());
-            Some(CanarySettings::new(rate, root).map_err(|message| (span, message))?)
+            let (span, CanaryTable { rate, root, auth }) = (canary.span(), canary.into_inner());
+            let settings = auth.map(check_auth).transpose();
+            let settings = settings.and_then(|auth| CanarySettings::new(rate, root, auth));
+            Some(settings.map_err(|message| (span, message))?)
         }
         None => None,
     };
@@ -589,6 +668,15 @@ fn check_cluster(table: ClusterTable) -> Result<Cluster, Wrong> {
     let (target, settings) = with_tls(target, settings, table.tls)?;
     let span = table.name.span();
     Cluster::new(table.name.into_inner(), target, settings).map_err(|message| (span, message))
+}
+
+fn check_auth(table: AuthTable) -> Result<Credentials, String> {
+    let password = match (table.password_file, table.password_env) {
+        (Some(file), None) => Secret::File(file),
+        (None, Some(env)) => Secret::Env(env),
+        _ => return Err("auth: give either password_file or password_env".into()),
+    };
+    Credentials::new(table.user, password).map_err(|message| format!("auth: {message}"))
 }
 
 impl Cluster {

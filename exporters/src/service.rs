@@ -212,6 +212,8 @@ impl Setup {
                 before.and_then(|setup| setup.clusters.iter().find(|old| is_the_same(&old.cluster, cluster)));
             let going_on = same.filter(|old| has_the_same_canary(&old.cluster, cluster));
             let going_on = going_on.and_then(|old| old.canary.clone());
+            let going_on =
+                going_on.filter(|canary| access.as_ref().is_some_and(|access| canary.is_who_is_in(access)));
             let canary = match (cluster.settings.canary.as_ref().zip(access), going_on) {
                 (None, _) => None,
                 (Some((_, access)), Some(canary)) => {
@@ -396,7 +398,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::CanarySettings;
+    use crate::config::{CanarySettings, Credentials};
 
     fn cluster(name: &str, target: &str) -> Cluster {
         Cluster::new(name.to_owned(), target.parse().unwrap(), Settings::default()).unwrap()
@@ -421,12 +423,38 @@ mod tests {
     fn a_canary_goes_on_unless_it_is_to_do_something_else() {
         let old = cluster("c", "zk://a:1");
         let timeout = Settings { timeout: Duration::from_secs(1), ..Settings::default() };
-        let canary = CanarySettings { rate_per_s: 1.0, root: None };
+        let canary = CanarySettings { rate_per_s: 1.0, root: None, auth: None };
         let with = Settings { canary: Some(canary), ..Settings::default() };
         for (settings, goes_on) in [(Settings::default(), true), (timeout, true), (with, false)] {
             assert_eq!(has_the_same_canary(&old, &Cluster { settings, ..old.clone() }), goes_on);
         }
         assert!(!has_the_same_canary(&old, &cluster("c", "zk://a:1,b:1")));
+    }
+
+    #[tokio::test]
+    async fn a_canary_with_another_password_is_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("password");
+        std::fs::write(&file, "hunter2").unwrap();
+        let auth = Credentials::new("anna".to_owned(), Secret::File(file.clone())).unwrap();
+        let canary = CanarySettings { rate_per_s: 1.0, root: None, auth: Some(auth) };
+        // Nobody is there.
+        let mut cluster = cluster("c", "zk://127.0.0.1:1");
+        cluster.settings.canary = Some(canary);
+        let config = Config { clusters: vec![cluster], ..Config::default() };
+        let service = Service::new(&config, over_the_network).unwrap();
+        let canary = || lock(&service.setup).clusters[0].canary.clone().unwrap();
+        let first = canary();
+        service.reload(&config).unwrap();
+        assert!(Arc::ptr_eq(&first, &canary()));
+        std::fs::write(&file, "").unwrap();
+        let error = service.reload(&config).unwrap_err().to_string();
+        assert!(error.contains("password_file") && !error.contains("hunter2"), "{error}");
+        assert!(Arc::ptr_eq(&first, &canary()), "a mistake changes nothing");
+        std::fs::write(&file, "hunter3\n").unwrap();
+        service.reload(&config).unwrap();
+        assert!(!Arc::ptr_eq(&first, &canary()));
+        service.stop();
     }
 
     #[tokio::test]

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use quorumeter_ensemble::scripted::{Action, Scripted, Step, Trigger};
 use quorumeter_targets::session::Timeouts;
-use quorumeter_targets::zookeeper::{Client, DialSettings, Root, driver};
+use quorumeter_targets::url::HostPort;
+use quorumeter_targets::zookeeper::{Auth, Client, DialSettings, Root, driver};
 use quorumeter_zk::{ErrorCode, OpCode};
 use rustix::process::Signal;
 
@@ -98,6 +99,46 @@ fn a_refused_write_is_a_failure_and_reads_go_on() {
     let reads = probes(&text, "read", "ok");
     exporter.metrics_when("reads go on", |text| probes(text, "read", "ok") > reads + 3.0);
     assert_eq!(probes(&text, "read", "failed"), 0.0, "{text}");
+}
+
+#[test]
+fn a_canary_with_credentials_works_where_others_may_not_and_its_nodes_are_its_own() {
+    let server = empty();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let client = |auth: Option<Auth>| {
+        let members = [HostPort { host: "127.0.0.1".into(), port: server.address().port() }];
+        runtime.block_on(async {
+            let members = driver::resolve(&members, None).await.unwrap();
+            let timeouts = Timeouts { session_ms: 10_000, connect_ms: 5000, read_share: 0.5 };
+            let settings = DialSettings { auth, ..DialSettings::default() };
+            Client::connect(members, timeouts, settings, LIMIT).await.unwrap()
+        })
+    };
+    let mut owner = client(Some(Auth::digest("anna", "hunter2")));
+    runtime.block_on(owner.create("/locked", b"", false)).unwrap();
+    let nodes = srvr(server.address()).node_count;
+
+    let target = format!("c={}", url(server.address()));
+    let args = ["--target", &target, "--canary", "20/s", "--canary-root", "/locked"];
+    let exporter = Exporter::start(&args);
+    let text = exporter.metrics_when("it may not", |text| probes(text, "write", "failed") > 3.0);
+    assert_eq!(probes(&text, "write", "ok"), 0.0, "{text}");
+    exporter.end();
+
+    let with = [&args[..], &["--auth-user", "anna", "--password-env", "CANARY_PASSWORD"]].concat();
+    let exporter = Exporter::start_with(&[("CANARY_PASSWORD", "hunter2")], &with);
+    let text = exporter.metrics_when("it may", |text| {
+        OPERATIONS.iter().all(|operation| probes(text, operation, "ok") > 3.0)
+    });
+    assert!(!text.contains("hunter2") && !exporter.get("/", "").1.contains("hunter2"));
+    let canaries = runtime.block_on(owner.children("/locked")).unwrap();
+    let node = format!("/locked/{}/data/value", canaries.first().unwrap());
+    runtime.block_on(owner.get(&node)).unwrap();
+    let refused = runtime.block_on(client(None).get(&node)).unwrap_err();
+    assert_eq!(refused.code(), Some(ErrorCode::NO_AUTH), "{node} is its own");
+    let said = exporter.end();
+    assert!(!said.contains("hunter2"), "{said}");
+    assert_eq!(srvr(server.address()).node_count, nodes, "it has removed its nodes");
 }
 
 #[test]
@@ -463,6 +504,13 @@ fn what_cannot_be_exported_is_told_with_a_next_step() {
         (&["--target", "zk://b", "--timeout", "1h"], 1, "from 10ms to 60s"),
         (&["--target", "zk://b", "--canary", "1k/s"], 1, "not to be a load"),
         (&["--target", "zk://b", "--canary-root", "/x"], 1, "--canary"),
+        (&["--target", "zk://b", "--auth-user", "u", "--password-env", "P"], 1, "--canary"),
+        (&["--target", "zk://b", "--canary", "1/s", "--auth-user", "u"], 1, "--password-env"),
+        (
+            &["--target", "a=zk://b", "--canary", "1/s", "--auth-user", "u", "--password-env", "hunter2"],
+            1,
+            "cluster \"a\": canary: the environment has no variable of the name that password_env gives",
+        ),
         (&["--target", "zk://b", "--ca", "x"], 1, "zks://HOST:PORT"),
         (&["--target", "zk://b", "--admin-port", "8080", "--ca", "x"], 1, "--admin-scheme https"),
         (&["--target", "zk://b", "--admin-scheme", "https"], 1, "--admin-port"),

@@ -24,7 +24,13 @@ pub(crate) struct Exporter {
 impl Exporter {
     /// Starts it, to listen at a port of its own.
     pub(crate) fn start<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> Exporter {
+        Exporter::start_with(&[], args)
+    }
+
+    /// The same with variables of the environment.
+    pub(crate) fn start_with<S: AsRef<std::ffi::OsStr>>(env: &[(&str, &str)], args: &[S]) -> Exporter {
         let mut child = Command::new(QUORUMETER)
+            .envs(env.iter().copied())
             .args(["export", "--listen", "127.0.0.1:0"])
             .args(args)
             .stdout(Stdio::piped())

@@ -102,6 +102,12 @@ impl Canary {
         Canary { shared, access, stop, thread: Mutex::new(thread.ok()) }
     }
 
+    /// Whether it says to be whom this says: its nodes may belong to that one alone.
+    pub fn is_who_is_in(&self, access: &Access) -> bool {
+        let own = self.access.lock().unwrap_or_else(PoisonError::into_inner);
+        own.settings.auth == access.settings.auth
+    }
+
     /// Connects with this from now on; what is connected stays so.
     pub fn renew(&self, access: Access) {
         *self.access.lock().unwrap_or_else(PoisonError::into_inner) = access;
@@ -272,7 +278,7 @@ mod tests {
             Access::load(&cluster).map(|access| (cluster, access))
         };
         let (cluster, access) = load("stranger.pem").unwrap();
-        let canary = CanarySettings { rate_per_s: 1.0, root: None };
+        let canary = CanarySettings { rate_per_s: 1.0, root: None, auth: None };
         let (stop, _) = watch::channel(false);
         let access = Arc::new(Mutex::new(access));
         let place = Place::new(&cluster.target, &canary, Arc::clone(&access));

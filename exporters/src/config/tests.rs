@@ -12,7 +12,7 @@ fn the_sample_says_everything() {
         unreachable!("there are four")
     };
     assert_eq!(orders.settings.admin, Admin::Port(HttpPort { scheme: Scheme::Http, port: 8080 }));
-    assert_eq!(orders.settings.canary, Some(CanarySettings { rate_per_s: 1.0, root: None }));
+    assert_eq!(orders.settings.canary, Some(CanarySettings { rate_per_s: 1.0, root: None, auth: None }));
     assert_eq!(orders.settings.timeout, Duration::from_secs(3));
     assert_eq!(payments.target.tls.as_ref().unwrap().ca, Some("/etc/quorumeter/ca.pem".into()));
     assert_eq!(kubernetes.settings, Settings::default());
@@ -54,7 +54,10 @@ fn what_the_sample_has_commented_out_is_right_too() {
     assert_eq!(https.admin, Admin::Port(HttpPort { scheme: Scheme::Https, port: 8443 }));
     assert_eq!(own.server_name.as_deref(), Some("zookeeper.example"));
     assert!(config.probe.settings.has_https() && config.probe.settings.tls.ca.is_some());
-    assert_eq!(config.clusters[0].settings.canary.as_ref().unwrap().root.as_deref(), Some("/monitoring"));
+    let canary = config.clusters[0].settings.canary.as_ref().unwrap();
+    assert_eq!(canary.root.as_deref(), Some("/monitoring"));
+    let auth = Credentials::new("monitor".into(), Secret::Env("CANARY_PASSWORD".into())).unwrap();
+    assert_eq!(canary.auth.as_ref(), Some(&auth));
     assert!(matches!(config.clusters[3].settings.token, Some(Secret::File(_))));
     assert_eq!(config.otlp.unwrap().period, Duration::from_secs(15));
     assert_eq!(config.probe.allow, [Allowed::Any]);
@@ -107,6 +110,19 @@ fn a_mistake_is_told_with_its_place_and_what_would_help() {
         (format!("{cluster}canary = {{ rate = \"0/s\" }}"), Some((4, 10)), "one in an hour"),
         (format!("{cluster}canary = {{ rate = 1, root = \"a\" }}"), Some((4, 10)), "no path"),
         (format!("{cluster}canary = {{ rate = 1, root = \"/\" }}"), Some((4, 10)), "node of its own"),
+        (format!("{cluster}canary = {{ rate = 1, auth = {{ user = \"u\" }} }}"), Some((4, 10)), "either"),
+        (
+            format!(
+                "{cluster}canary = {{ rate = 1, auth = {{ user = \"u:hunter2\", password_env = \"P\" }} }}"
+            ),
+            Some((4, 10)),
+            "a colon",
+        ),
+        (
+            format!("{cluster}canary = {{ rate = 1, auth = {{ user = \"u\", password = \"hunter2\" }} }}"),
+            Some((4, 43)),
+            "no key \"password\"",
+        ),
         (format!("{cluster}tls = {{ ca = \"ca.pem\" }}"), Some((4, 7)), "write zks://HOST:PORT"),
         (cluster.replace("zk:", "zks:") + "tls = { cert = \"c.pem\" }", Some((4, 7)), "belong together"),
         (format!("{cluster}token_env = \"T\""), Some((4, 13)), "etcd:// and consul://"),
@@ -187,8 +203,20 @@ fn secrets_are_read_where_they_are_and_never_told() {
         let error = file(content).read().unwrap_err();
         assert!(error.contains("token_file") && !error.contains("hunter"), "{error}");
     }
+    // Of a password the first line counts, whatever is in it.
+    for (content, password) in
+        [(&b"hunter2"[..], "hunter2"), (b"hunter 2\r\nmore\n", "hunter 2"), ("ü".as_bytes(), "ü")]
+    {
+        assert_eq!(file(content).read_password().as_deref(), Ok(password));
+    }
+    for content in [&b""[..], b"\nhunter2", b"hunter\xff", &[b'h'; 5000]] {
+        let error = file(content).read_password().unwrap_err();
+        assert!(error.contains("password_file") && !error.contains("hunter"), "{error}");
+    }
     for absent in [Secret::File("/hunter2/hunter2".into()), Secret::Env("hunter2".into())] {
         let error = absent.read().unwrap_err();
         assert!(error.contains("token_") && !error.contains("hunter2"), "{error}");
+        let error = absent.read_password().unwrap_err();
+        assert!(error.contains("password_") && !error.contains("hunter2"), "{error}");
     }
 }
