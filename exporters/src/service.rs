@@ -213,7 +213,7 @@ impl Setup {
             let going_on = same.filter(|old| has_the_same_canary(&old.cluster, cluster));
             let going_on = going_on.and_then(|old| old.canary.clone());
             let going_on =
-                going_on.filter(|canary| access.as_ref().is_some_and(|access| canary.is_who_is_in(access)));
+                going_on.filter(|canary| access.as_ref().is_some_and(|access| canary.goes_on_with(access)));
             let canary = match (cluster.settings.canary.as_ref().zip(access), going_on) {
                 (None, _) => None,
                 (Some((_, access)), Some(canary)) => {

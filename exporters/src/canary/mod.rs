@@ -20,6 +20,9 @@ mod operation;
 mod schedule;
 mod stats;
 
+use std::collections::HashMap;
+use std::future::pending;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -32,7 +35,7 @@ use quorumeter_targets::zookeeper::root::{DEFAULT_PARENT, Root};
 use quorumeter_targets::zookeeper::{Client, driver};
 use quorumeter_zk::OpCode;
 use tokio::sync::watch;
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::{Id, JoinSet, LocalSet};
 use tokio::time::timeout;
 
 pub use access::Access;
@@ -57,6 +60,8 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 /// What the names of canaries' nodes begin with.
 const NAME: &str = "canary-";
 
+const DEFECT: &str = "it has ended by a defect of this exporter; a reload or restart begins it anew";
+
 /// A canary, on a thread of its own. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Canary {
@@ -74,6 +79,14 @@ struct Shared {
 impl Shared {
     fn stats(&self) -> std::sync::MutexGuard<'_, Stats> {
         self.stats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nobody performs any operation from now on.
+    fn died(&self, rate_per_s: f64, why: &str) {
+        let mut stats = self.stats();
+        for operation in Operation::ALL {
+            stats.died(operation, rate_per_s, why);
+        }
     }
 }
 
@@ -93,19 +106,35 @@ impl Canary {
     pub fn start(cluster: &Cluster, settings: &CanarySettings, access: Access) -> Canary {
         let access = Arc::new(Mutex::new(access));
         let place = Place::new(&cluster.target, settings, Arc::clone(&access));
+        let rate_per_s = place.rate_per_s;
+        let work = |shared, stopped| run(place, shared, stopped);
+        Canary::begin(rate_per_s, access, work, on_a_thread)
+    }
+
+    /// Begins this work. That it cannot begin, or ends before its end is wanted, is told as what falls due and is missed.
+    fn begin(
+        rate_per_s: f64,
+        access: Arc<Mutex<Access>>,
+        work: impl FnOnce(Arc<Shared>, watch::Receiver<bool>) + Send + 'static,
+        spawn: fn(Work) -> io::Result<JoinHandle<()>>,
+    ) -> Canary {
         let shared = Arc::new(Shared::default());
         let (stop, stopped) = watch::channel(false);
         let of_thread = Arc::clone(&shared);
-        let thread =
-            thread::Builder::new().name("canary".into()).spawn(move || run(place, of_thread, stopped));
-        // A system that has no thread to spare shows in that nothing is counted.
+        let thread = spawn(Box::new(move || {
+            let _alive = Alive { shared: Arc::clone(&of_thread), rate_per_s, stopped: stopped.clone() };
+            work(of_thread, stopped);
+        }));
+        if let Err(error) = &thread {
+            shared.died(rate_per_s, &format!("it cannot start: {error}"));
+        }
         Canary { shared, access, stop, thread: Mutex::new(thread.ok()) }
     }
 
-    /// Whether it says to be whom this says: its nodes may belong to that one alone.
-    pub fn is_who_is_in(&self, access: &Access) -> bool {
+    /// Whether it can go on with this: it is alive, and says to be whom this says, as its nodes may belong to that one alone.
+    pub fn goes_on_with(&self, access: &Access) -> bool {
         let own = self.access.lock().unwrap_or_else(PoisonError::into_inner);
-        own.settings.auth == access.settings.auth
+        own.settings.auth == access.settings.auth && !self.has_died()
     }
 
     /// Connects with this from now on; what is connected stays so.
@@ -123,6 +152,11 @@ impl Canary {
         self.shared.stats().trouble()
     }
 
+    /// Whether nobody is at work, or not at all of it, though its end was not wanted.
+    fn has_died(&self) -> bool {
+        self.shared.stats().has_died()
+    }
+
     /// Lets it end.
     pub fn end(&self) {
         self.stop.send_replace(true);
@@ -135,6 +169,28 @@ impl Canary {
         if let Some(thread) = thread {
             // A canary that panicked has ended, too.
             let _ = thread.join();
+        }
+    }
+}
+
+/// What a thread does.
+type Work = Box<dyn FnOnce() + Send>;
+
+fn on_a_thread(work: Work) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name("canary".into()).spawn(work)
+}
+
+/// Tells of the death of a thread that goes away with this.
+struct Alive {
+    shared: Arc<Shared>,
+    rate_per_s: f64,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        if !*self.stopped.borrow() {
+            self.shared.died(self.rate_per_s, DEFECT);
         }
     }
 }
@@ -220,28 +276,56 @@ impl std::fmt::Display for Trouble {
 }
 
 fn run(place: Place, shared: Arc<Shared>, stopped: watch::Receiver<bool>) {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return shared.died(place.rate_per_s, &format!("it cannot start: {error}")),
+    };
     LocalSet::new().block_on(&runtime, async move {
         let place = Arc::new(place);
         // The nodes are there before the operations begin, and go after them.
         let mut keeper = keeper::Keeper::new(Arc::clone(&place));
-        let mut operations = JoinSet::new();
+        let mut operations = Operations::default();
         let mut ending = stopped.clone();
         keeper.prepare(&shared, &mut ending).await;
         if !*ending.borrow() {
             for operation in Operation::ALL {
-                operations.spawn_local(operation::go_on(
-                    operation,
-                    Arc::clone(&place),
-                    Arc::clone(&shared),
-                    stopped.clone(),
-                ));
+                let (place, shared) = (Arc::clone(&place), Arc::clone(&shared));
+                operations.begin(operation, operation::go_on(operation, place, shared, stopped.clone()));
             }
         }
-        keeper.keep(&mut ending).await;
-        while operations.join_next().await.is_some() {}
+        tokio::select! {
+            () = keeper.keep(&mut ending) => {}
+            () = operations.watch_over(&shared, place.rate_per_s) => {}
+        }
+        while operations.tasks.join_next().await.is_some() {}
         keeper.release().await;
     });
+}
+
+/// The operations, a task for each.
+#[derive(Default)]
+struct Operations {
+    tasks: JoinSet<()>,
+    of: HashMap<Id, Operation>,
+}
+
+impl Operations {
+    fn begin(&mut self, operation: Operation, work: impl Future<Output = ()> + 'static) {
+        let id = self.tasks.spawn_local(work).id();
+        self.of.insert(id, operation);
+    }
+
+    /// Tells of each whose task panics; the others go on. Has no end.
+    async fn watch_over(&mut self, shared: &Shared, rate_per_s: f64) {
+        while let Some(ended) = self.tasks.join_next_with_id().await {
+            if let Err(error) = ended
+                && let Some(operation) = self.of.get(&error.id())
+            {
+                shared.stats().died(*operation, rate_per_s, DEFECT);
+            }
+        }
+        pending().await
+    }
 }
 
 /// Ends a session, unless that takes too long: it expires anyway.
@@ -255,7 +339,10 @@ mod tests {
 
     use super::*;
     use crate::ask::tests::https::authority;
+    use crate::catalog;
     use crate::config::Settings;
+    use crate::family::Series;
+    use crate::sample::Value;
 
     #[tokio::test]
     async fn files_are_read_before_it_connects_and_those_of_a_reload_from_then_on() {
@@ -290,6 +377,83 @@ mod tests {
         canary.renew(load("ca.pem").unwrap().1);
         assert!(!trouble().await.contains("certificate"), "secured, and ended then");
         server.abort();
+    }
+
+    fn access() -> Arc<Mutex<Access>> {
+        let target = "zk://127.0.0.1:1".parse().unwrap();
+        let cluster = Cluster::new("c".to_owned(), target, Settings::default()).unwrap();
+        Arc::new(Mutex::new(Access::load(&cluster).unwrap()))
+    }
+
+    /// Of each operation the number that was missed.
+    fn missed(canary: &Canary) -> Vec<f64> {
+        let mut families = Families::default();
+        canary.families("c", &mut families);
+        let families = families.into_sorted();
+        let probes = families.iter().find(|family| family.metric.name == catalog::PROBES.name).unwrap();
+        let is_missed = |series: &&Series| series.labels.iter().any(|label| label == "missed");
+        let number = |series: &Series| match series.value {
+            Value::Number(number) => number,
+            Value::Histogram(_) => unreachable!("it is a counter"),
+        };
+        probes.series.iter().filter(is_missed).map(number).collect()
+    }
+
+    /// What it says of a canary that is told as dead, once all that it should do is missed.
+    fn trouble_of_dead(canary: &Canary) -> String {
+        let begun = std::time::Instant::now();
+        while !canary.has_died() || missed(canary).iter().any(|missed| *missed < 1.0) {
+            assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", missed(canary));
+            std::thread::yield_now();
+        }
+        canary.stop();
+        assert!(!canary.goes_on_with(&access().lock().unwrap()), "a reload begins another one");
+        canary.trouble().unwrap()
+    }
+
+    #[test]
+    fn a_canary_that_cannot_start_or_dies_is_told_and_misses_all_that_falls_due() {
+        let no_thread: fn(Work) -> io::Result<JoinHandle<()>> =
+            |_| Err(io::Error::other("there is no thread to spare"));
+        let canary = Canary::begin(100.0, access(), |_, _| {}, no_thread);
+        assert_eq!(trouble_of_dead(&canary), "it cannot start: there is no thread to spare");
+        let canary = Canary::begin(100.0, access(), |_, _| panic!("as it should in this test"), on_a_thread);
+        assert_eq!(trouble_of_dead(&canary), DEFECT);
+        let wait = |_: Arc<Shared>, mut stopped: watch::Receiver<bool>| {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let _ = runtime.block_on(stopped.wait_for(|stop| *stop)).map(|_| ());
+        };
+        let canary = Canary::begin(100.0, access(), wait, on_a_thread);
+        assert!(canary.goes_on_with(&access().lock().unwrap()));
+        canary.stop();
+        assert!(!canary.has_died() && canary.trouble().is_none(), "its end was wanted");
+    }
+
+    #[tokio::test]
+    async fn an_operation_that_dies_is_told_and_the_others_go_on() {
+        let shared = Shared::default();
+        let local = LocalSet::new();
+        let watched = local.run_until(async {
+            let mut operations = Operations::default();
+            operations.begin(Operation::Read, async { panic!("as it should in this test") });
+            operations.begin(Operation::Write, pending());
+            let died = async {
+                while !shared.stats().has_died() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::select! {
+                () = operations.watch_over(&shared, 1e9) => unreachable!("it has no end"),
+                () = died => {}
+            }
+            assert_eq!(operations.tasks.len(), 1, "the other one goes on");
+        });
+        timeout(Duration::from_secs(30), watched).await.unwrap();
+        let (stop, _) = watch::channel(false);
+        let canary = Canary { shared: Arc::new(shared), access: access(), stop, thread: Mutex::new(None) };
+        let missed = missed(&canary);
+        assert_eq!(missed.iter().filter(|missed| **missed > 0.0).count(), 1, "{missed:?}");
+        assert_eq!(canary.trouble().as_deref(), Some(DEFECT));
     }
 
     #[test]

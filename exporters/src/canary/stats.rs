@@ -1,6 +1,6 @@
 //! What the canary has felt so far.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::catalog::{self, BUCKETS_NS};
 use crate::family::Families;
@@ -64,6 +64,15 @@ struct OfOne {
     sum: Duration,
     last_ok: Option<SystemTime>,
     trouble: Option<String>,
+    died: Option<Death>,
+}
+
+/// Since when an operation is not even tried, and why.
+#[derive(Debug)]
+struct Death {
+    at: Instant,
+    rate_per_s: f64,
+    why: String,
 }
 
 impl Stats {
@@ -98,11 +107,28 @@ impl Stats {
         self.0[0].trouble = Some(trouble);
     }
 
+    /// Notes that nobody performs an operation from now on, though it is due as often as this: all that fall due are
+    /// missed. What it died of first counts.
+    pub(super) fn died(&mut self, operation: Operation, rate_per_s: f64, why: &str) {
+        let one = &mut self.0[operation as usize];
+        one.died.get_or_insert_with(|| Death { at: Instant::now(), rate_per_s, why: why.to_owned() });
+    }
+
+    /// Whether an operation has died.
+    pub(super) fn has_died(&self) -> bool {
+        self.0.iter().any(|one| one.died.is_some())
+    }
+
     pub(super) fn trouble(&self) -> Option<String> {
-        self.0.iter().find_map(|one| one.trouble.clone())
+        let death = self.0.iter().find_map(|one| one.died.as_ref());
+        match death {
+            Some(death) => Some(death.why.clone()),
+            None => self.0.iter().find_map(|one| one.trouble.clone()),
+        }
     }
 
     pub(super) fn families(&self, cluster: &str, into: &mut Families) {
+        let now = Instant::now();
         for (operation, one) in Operation::ALL.into_iter().zip(&self.0) {
             let labels = |more: &[&str]| {
                 [cluster, operation.name()]
@@ -112,7 +138,8 @@ impl Stats {
                     .collect::<Vec<_>>()
             };
             into.add(&catalog::PROBE_DURATION, labels(&[]), Value::Histogram(one.histogram()));
-            for (outcome, ended) in Outcome::NAMES.into_iter().zip(one.ended).chain([("missed", one.missed)])
+            for (outcome, ended) in
+                Outcome::NAMES.into_iter().zip(one.ended).chain([("missed", one.missed_until(now))])
             {
                 into.add(&catalog::PROBES, labels(&[outcome]), Value::Number(ended as f64));
             }
@@ -124,6 +151,13 @@ impl Stats {
 }
 
 impl OfOne {
+    fn missed_until(&self, now: Instant) -> u64 {
+        let since_death = self.died.as_ref().map_or(0.0, |death| {
+            (now.saturating_duration_since(death.at).as_secs_f64() * death.rate_per_s).floor()
+        });
+        self.missed + since_death as u64
+    }
+
     fn histogram(&self) -> Histogram {
         let mut below = 0;
         let cumulative = |(bound, count): (&u64, &u64)| {
@@ -182,6 +216,24 @@ mod tests {
         assert_eq!(histogram.buckets[..2], [(0.000_05, 2), (0.0001, 3)]);
         assert_eq!(histogram.buckets[16..], [(3.2768, 3), (6.5536, 4)]);
         assert_eq!((histogram.count, histogram.sum), (5, times.iter().sum::<Duration>().as_secs_f64()));
+    }
+
+    #[test]
+    fn what_falls_due_after_a_death_is_missed_and_the_death_is_the_trouble() {
+        let mut stats = Stats::default();
+        stats.missed(Operation::Read, 2);
+        stats.ended(Operation::Write, Outcome::Failed, Duration::from_millis(1), Some("refused".into()));
+        assert!(!stats.has_died());
+        stats.died(Operation::Read, 2.0, "a defect");
+        stats.died(Operation::Read, 1000.0, "another");
+        assert!(stats.has_died());
+        assert_eq!(stats.trouble().as_deref(), Some("a defect"));
+        let one = &stats.0[Operation::Read as usize];
+        let at = one.died.as_ref().unwrap().at;
+        for (after_ms, missed) in [(0, 2), (499, 2), (500, 3), (10_000, 22)] {
+            assert_eq!(one.missed_until(at + Duration::from_millis(after_ms)), missed, "{after_ms}");
+        }
+        assert_eq!(stats.0[Operation::Write as usize].missed_until(at + Duration::from_secs(9)), 0);
     }
 
     #[test]
