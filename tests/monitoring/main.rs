@@ -5,6 +5,7 @@
 
 mod contact_sheet;
 mod dashboards;
+mod otlp;
 #[path = "../support/mod.rs"]
 mod support;
 
