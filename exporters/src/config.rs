@@ -312,6 +312,25 @@ pub struct Probe {
 }
 
 impl Probe {
+    /// The cluster that a target is when it is probed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cluster::new`].
+    pub fn cluster(&self, name: String, mut target: TargetUrl) -> Result<Cluster, String> {
+        if let Some(tls) = &mut target.tls {
+            tls.clone_from(&self.settings.tls);
+        }
+        let settings = self.settings.fit_for(target.system);
+        Cluster::new(name, target, settings)
+    }
+
+    /// Whether a cluster that was probed may be, and would be the same.
+    pub fn would_be_the_same(&self, cluster: &Cluster) -> bool {
+        self.refused(&cluster.target.members).is_none()
+            && self.cluster(cluster.name.clone(), cluster.target.clone()).as_ref() == Ok(cluster)
+    }
+
     /// The first member that may not be probed.
     pub fn refused<'m>(&self, members: &'m [HostPort]) -> Option<&'m HostPort> {
         members.iter().find(|member| !self.allow.iter().any(|allowed| allowed.is(member)))

@@ -79,7 +79,8 @@ pub fn over_the_network(cluster: &Cluster) -> Result<Arc<dyn Members>, String> {
 pub struct Service {
     reach: Reach,
     setup: Mutex<Arc<Setup>>,
-    probed: Mutex<VecDeque<Arc<Watched>>>,
+    /// Those that were probed last first. Locked before `setup`.
+    probed: Mutex<VecDeque<Probed>>,
     reloads: [(&'static str, AtomicU64); 2],
 }
 
@@ -102,14 +103,25 @@ struct Watched {
     problems: Mutex<Vec<String>>,
 }
 
+/// A target that was probed.
+#[derive(Debug)]
+struct Probed {
+    cluster: Cluster,
+    /// What survives between probes, and a reload that leaves target and settings as they are.
+    memory: Arc<Mutex<Memory>>,
+    /// `None` from a reload to the next probe: files of certificates may have changed.
+    watched: Option<Arc<Watched>>,
+}
+
 /// Why a configuration cannot be put into effect.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("cluster {cluster:?}: {message}")]
-pub struct SetupError {
-    /// The cluster's name.
-    pub cluster: String,
-    /// What is wrong with it.
-    pub message: String,
+pub enum SetupError {
+    /// Something is wrong with a cluster.
+    #[error("cluster {0:?}: {1}")]
+    Cluster(String, String),
+    /// Something is wrong with how targets are probed.
+    #[error("what may be probed: {0}")]
+    Probe(String),
 }
 
 impl Service {
@@ -145,8 +157,10 @@ impl Service {
     pub fn reload(&self, config: &Config) -> Result<(), SetupError> {
         let before = Arc::clone(&lock(&self.setup));
         let setup = Setup::new(config, self.reach, Some(&before))?;
+        let mut probed = lock(&self.probed);
+        probed.retain(|one| setup.probe.would_be_the_same(&one.cluster));
+        probed.iter_mut().for_each(|one| one.watched = None);
         *lock(&self.setup) = Arc::new(setup);
-        lock(&self.probed).clear();
         Ok(())
     }
 
@@ -165,36 +179,36 @@ impl Service {
     }
 
     /// The target that is to be probed, as it was probed before if it was.
-    fn probed(&self, wanted: Wanted, probe: &Probe) -> Result<Arc<Watched>, Refused> {
+    fn probed(&self, wanted: Wanted) -> Result<Arc<Watched>, Refused> {
+        let mut probed = lock(&self.probed);
+        let setup = Arc::clone(&lock(&self.setup));
+        let probe = &setup.probe;
         if probe.allow.is_empty() {
             return Err(Refused::Off);
         }
-        let mut target: TargetUrl = wanted.target.parse().map_err(|e| Refused::Target(format!("{e}")))?;
+        let target: TargetUrl = wanted.target.parse().map_err(|e| Refused::Target(format!("{e}")))?;
         if let Some(member) = probe.refused(&target.members) {
             return Err(Refused::NotAllowed(member.to_string()));
         }
         let name = wanted.cluster.unwrap_or_else(|| default_name(&target));
-        if let Some(tls) = &mut target.tls {
-            tls.clone_from(&probe.settings.tls);
+        let cluster = probe.cluster(name, target).map_err(Refused::Target)?;
+        let place = probed.iter().position(|one| one.cluster == cluster);
+        let known = place.map(|place| &probed[place]);
+        let memory = known.map(|one| Arc::clone(&one.memory)).unwrap_or_default();
+        let watched = match known.and_then(|one| one.watched.clone()) {
+            Some(watched) => watched,
+            None => Arc::new(Watched {
+                cluster: cluster.clone(),
+                members: (self.reach)(&cluster).map_err(Refused::Setup)?,
+                memory: Arc::clone(&memory),
+                canary: None,
+                problems: Mutex::default(),
+            }),
+        };
+        if let Some(place) = place {
+            probed.remove(place);
         }
-        let settings = probe.settings.fit_for(target.system);
-        let cluster = Cluster::new(name, target, settings).map_err(Refused::Target)?;
-        let mut probed = lock(&self.probed);
-        if let Some(place) = probed.iter().position(|watched| watched.cluster == cluster)
-            && let Some(watched) = probed.remove(place)
-        {
-            probed.push_front(Arc::clone(&watched));
-            return Ok(watched);
-        }
-        let members = (self.reach)(&cluster).map_err(Refused::Setup)?;
-        let watched = Arc::new(Watched {
-            cluster,
-            members,
-            memory: Arc::default(),
-            canary: None,
-            problems: Mutex::default(),
-        });
-        probed.push_front(Arc::clone(&watched));
+        probed.push_front(Probed { cluster, memory, watched: Some(Arc::clone(&watched)) });
         probed.truncate(PROBED_MAX);
         Ok(watched)
     }
@@ -257,8 +271,15 @@ struct Reached<'c> {
 
 /// How each cluster is reached. Made anew each time, as files of certificates and secrets may have changed.
 fn reached(config: &Config, reach: Reach) -> Result<Vec<Reached<'_>>, SetupError> {
+    // A probe that could not be would tell so to nobody but whoever asks for it.
+    if !config.probe.allow.is_empty() {
+        let settings = &config.probe.settings;
+        let is_needed = settings.has_https() || !settings.tls.is_default();
+        let loaded = is_needed.then(|| settings.tls.load()).transpose();
+        loaded.map_err(|error| SetupError::Probe(error.to_string()))?;
+    }
     let of = |cluster: &Cluster| {
-        let wrong = |message| SetupError { cluster: cluster.name.clone(), message };
+        let wrong = |message| SetupError::Cluster(cluster.name.clone(), message);
         let access = cluster.settings.canary.as_ref().map(|_| Access::load(cluster));
         Ok((reach(cluster).map_err(wrong)?, access.transpose().map_err(wrong)?))
     };
@@ -358,8 +379,7 @@ impl Gather for Service {
 
     fn probe(&self, wanted: Wanted, limit: Duration) -> Gathering<'_, Result<Vec<Family>, Refused>> {
         Box::pin(async move {
-            let setup = Arc::clone(&lock(&self.setup));
-            let watched = self.probed(wanted, &setup.probe)?;
+            let watched = self.probed(wanted)?;
             Ok(watched.tell(limit).await.into_sorted())
         })
     }
@@ -455,6 +475,55 @@ mod tests {
         service.reload(&config).unwrap();
         assert!(!Arc::ptr_eq(&first, &canary()));
         service.stop();
+    }
+
+    #[tokio::test]
+    async fn what_was_counted_of_a_probed_target_survives_a_reload_that_leaves_it_as_it_is() {
+        static REACHED: AtomicU64 = AtomicU64::new(0);
+        let reach: Reach = |cluster| {
+            REACHED.fetch_add(1, Ordering::Relaxed);
+            over_the_network(cluster)
+        };
+        let config = |allow: &str, timeout_s| {
+            let settings = Settings { timeout: Duration::from_secs(timeout_s), ..Settings::default() };
+            Config { probe: Probe { allow: vec![allow.parse().unwrap()], settings }, ..Config::default() }
+        };
+        let service = Service::new(&config("*", 1), reach).unwrap();
+        // Nobody is there.
+        let refusals = async || {
+            let wanted = Wanted { target: "zk://127.0.0.1:1".to_owned(), cluster: Some("c".to_owned()) };
+            let families = service.probe(wanted, Duration::from_secs(1)).await?;
+            let family = families.iter().find(|family| family.metric.name == catalog::SCRAPE_ERRORS.name);
+            let labels = ["c", "127.0.0.1:1", "srvr", "connect"];
+            let series = family.unwrap().series.iter().find(|series| series.labels == labels);
+            let reached = REACHED.load(Ordering::Relaxed);
+            Ok::<_, Refused>((series.unwrap().value.clone(), reached))
+        };
+        let told = |refusals: f64, reached| Ok((Value::Number(refusals), reached));
+        assert_eq!(refusals().await, told(1.0, 1));
+        assert_eq!(refusals().await, told(2.0, 1));
+        // Files are read anew, and what was counted counts on.
+        service.reload(&config("127.0.0.1", 1)).unwrap();
+        assert_eq!(refusals().await, told(3.0, 2));
+        assert_eq!(refusals().await, told(4.0, 2));
+        service.reload(&config("127.0.0.1", 2)).unwrap();
+        assert_eq!(refusals().await, told(1.0, 3), "asked in another way");
+        service.reload(&config("elsewhere", 2)).unwrap();
+        assert!(matches!(refusals().await, Err(Refused::NotAllowed(_))));
+        service.reload(&config("*", 2)).unwrap();
+        assert_eq!(refusals().await, told(1.0, 4), "what may not be probed is forgotten");
+    }
+
+    #[test]
+    fn files_that_probes_need_are_read_before_there_are_any() {
+        let tls = quorumeter_targets::TlsOptions { ca: Some("absent.pem".into()), ..Default::default() };
+        let probe = |allow: &[&str]| Probe {
+            allow: allow.iter().map(|entry| entry.parse().unwrap()).collect(),
+            settings: Settings { tls: tls.clone(), ..Settings::default() },
+        };
+        let check = |probe| Service::check(&Config { probe, ..Config::default() }, over_the_network);
+        assert!(check(probe(&["*"])).unwrap_err().to_string().contains("cannot read absent.pem"));
+        check(probe(&[])).unwrap();
     }
 
     #[tokio::test]
