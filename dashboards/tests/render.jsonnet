@@ -1,7 +1,8 @@
-// promtool's tests of the alerts, for 3 and for 5 voters: file names and their text.
+// promtool's tests of the alerts, for 3 and for 5 voters, and of the recording rules: file names and their text.
 local mixin = import '../mixin.libsonnet';
 local cluster = import 'cluster.libsonnet';
-local cases = import 'alerts.libsonnet';
+local alertCases = import 'alerts.libsonnet';
+local ruleCases = import 'rules.libsonnet';
 
 local alerts = { [rule.alert]: rule for group in mixin.prometheusAlerts.groups for rule in group.rules };
 
@@ -21,7 +22,7 @@ local filled(template, labels, expected) =
 
 local labels(expected) = std.get(expected, 'own', { cluster: 'main' } + std.get(expected, 'labels', {}));
 
-local test(n, case) =
+local alertTest(n, case) =
   local about = std.get(case, 'fires', std.get(case, 'silent', ''));
   local firing = std.filter(function(expected) expected.alert == about, case.expect);
   local series = std.prune(cluster.healthy(n) + case.series);
@@ -64,6 +65,36 @@ local test(n, case) =
     }],
   });
 
+// The same series of other jobs, which no rule reads: larger and smaller.
+local ofOthers(series) = {
+  [std.strReplace(name, 'job="quorumeter"', 'job="%s"' % other[0])]: other[1]
+  for name in std.objectFields(series)
+  for other in [['larger', '0+100x150'], ['smaller', '0-100x150']]
+};
+
+local ruleTest(case) =
+  local series = case.series + ofOthers(case.series);
+  {
+    name: '%s: %s' % [case.record, case.why],
+    interval: '30s',
+    input_series: [{ series: name, values: series[name] } for name in std.objectFields(series)],
+    promql_expr_test: [
+      {
+        expr: case.record,
+        eval_time: at,
+        exp_samples: [
+          {
+            local all = { cluster: 'main' } + sample.labels,
+            labels: '%s{%s}' % [case.record, std.join(', ', ['%s="%s"' % [name, all[name]] for name in std.objectFields(all)])],
+            value: sample.value,
+          }
+          for sample in case.told[at]
+        ],
+      }
+      for at in std.objectFields(case.told)
+    ],
+  };
+
 // A test in YAML whose lists are of a line each, because there are many.
 local text(test) =
   local lines(list) = std.join('', ['\n      - ' + std.manifestJsonMinified(item) for item in list]);
@@ -74,12 +105,17 @@ local text(test) =
     if std.objectHas(test, key)
   ]) + '\n';
 
+local file(source, rules, tests, more='') = |||
+  # Rendered from dashboards/tests/%s by `cargo xtask generate`. Do not edit.
+  rule_files: [../out/%s]
+  evaluation_interval: 30s
+  %stests:
+||| % [source, rules, more] + std.join('', [text(test) for test in tests]);
+
 {
-  ['%d-voters.yaml' % n]: |||
-    # Rendered from dashboards/tests/alerts.libsonnet by `cargo xtask generate`. Do not edit.
-    rule_files: [../out/alerts.yaml]
-    evaluation_interval: 30s
-    tests:
-  ||| + std.join('', [text(test(n, case)) for case in cases(n)])
+  ['%d-voters.yaml' % n]: file('alerts.libsonnet', 'alerts.yaml', [alertTest(n, case) for case in alertCases(n)])
   for n in [3, 5]
+} + {
+  // A value may be off by the last bit.
+  'rules.yaml': file('rules.libsonnet', 'rules.yaml', [ruleTest(case) for case in ruleCases], 'fuzzy_compare: true\n'),
 }
