@@ -8,6 +8,7 @@
 //! | [`own`] | members that are this tool itself: embedded and null |
 //! | [`ports`] | loopback ports for servers that cannot choose one themselves |
 //! | [`process`] | what a process uses, from `/proc` |
+//! | [`program`] | what etcd and Consul have in common: a process each, with ports that it keeps |
 //! | `startup` | starting members until all of them serve |
 //! | [`etcd`], [`consul`] | where they are installed, their configuration, starting them |
 //! | [`zookeeper`] | Apache ZooKeeper: where it is installed, its configuration, starting it |
@@ -22,6 +23,7 @@ mod kept;
 pub mod own;
 pub mod ports;
 pub mod process;
+pub mod program;
 mod startup;
 pub mod zookeeper;
 

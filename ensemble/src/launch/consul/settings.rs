@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::super::LaunchError;
+use super::super::{LaunchError, program};
 use super::VERSION;
 
 /// Upstream's defaults, but for these: the multiplier is the one that upstream advises for production, members look for
@@ -52,27 +52,11 @@ pub(super) struct Settings {
     values: BTreeMap<String, String>,
 }
 
-/// Where a member listens on 127.0.0.1.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct MemberPorts {
-    pub(super) http: u16,
-    pub(super) server: u16,
-    /// Over TCP and UDP.
-    pub(super) serf: u16,
-}
-
 impl Settings {
     /// The defaults with the user's settings over them. A key that Consul does not know makes it end, with a word on it in
     /// its log.
     pub(super) fn new(user: &BTreeMap<String, String>) -> Result<Settings, LaunchError> {
-        let mut values: BTreeMap<String, String> =
-            DEFAULTS.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
-        for (key, value) in user {
-            if let Some(reason) = refusal(key, value) {
-                return Err(LaunchError::Setting { key: key.clone(), value: value.clone(), reason });
-            }
-            values.insert(key.clone(), value.clone());
-        }
+        let values = program::settings(VERSION, &DEFAULTS, user, refusal)?;
         for (key, value) in &values {
             let prefix = format!("{key}.");
             if let Some(below) = values.keys().find(|other| other.starts_with(&prefix)) {
@@ -121,9 +105,11 @@ fn read(value: &str) -> Value {
     serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()))
 }
 
-/// The flags of the member with number `index` of `ports`, from 0.
-pub(super) fn flags(index: usize, ports: &[MemberPorts], data: &Path, configuration: &Path) -> Vec<String> {
-    let own = &ports[index];
+/// The flags of the member with number `index` of `ports`, from 0: each has one for HTTP, one for the servers among each
+/// other, and one for gossip, over TCP and UDP.
+pub(super) fn flags(index: usize, ports: &[[u16; 3]], data: &Path, configuration: &Path) -> Vec<String> {
+    let own = ports[index];
+    let [http, server, serf] = own;
     let number = index + 1;
     let mut flags = vec![
         "agent".to_owned(),
@@ -136,24 +122,21 @@ pub(super) fn flags(index: usize, ports: &[MemberPorts], data: &Path, configurat
         format!("-bootstrap-expect={}", ports.len()),
         format!("-data-dir={}", data.display()),
         format!("-config-file={}", configuration.display()),
-        format!("-http-port={}", own.http),
-        format!("-server-port={}", own.server),
-        format!("-serf-lan-port={}", own.serf),
+        format!("-http-port={http}"),
+        format!("-server-port={server}"),
+        format!("-serf-lan-port={serf}"),
     ];
     flags.extend(["serf-wan", "dns", "grpc", "grpc-tls"].map(|port| format!("-{port}-port=-1")));
-    let others = ports.iter().filter(|ports| *ports != own);
-    flags.extend(others.map(|other| format!("-retry-join=127.0.0.1:{}", other.serf)));
+    let others = ports.iter().filter(|ports| **ports != own);
+    flags.extend(others.map(|[_, _, serf]| format!("-retry-join=127.0.0.1:{serf}")));
     flags
 }
 
-/// Why a setting cannot be used.
-fn refusal(key: &str, value: &str) -> Option<String> {
+/// Why a setting of this key cannot be used.
+fn refusal(key: &str) -> Option<String> {
     let outer = key.split('.').next().unwrap_or_default();
     if let Some((_, reason)) = OWNED.iter().find(|(owned, _)| *owned == outer) {
         return Some((*reason).to_owned());
-    }
-    if key == "version" {
-        return Some(format!("the one release that can be started is {VERSION}"));
     }
     let is_name = |name: &str| {
         !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
@@ -162,9 +145,6 @@ fn refusal(key: &str, value: &str) -> Option<String> {
         return Some(
             "a key is one of Consul's configuration file, as in performance.raft_multiplier".to_owned(),
         );
-    }
-    if value.trim().is_empty() || value.chars().any(char::is_control) {
-        return Some("a value is not empty and has no control characters".to_owned());
     }
     None
 }
@@ -216,7 +196,7 @@ mod tests {
 
     #[test]
     fn members_are_told_apart_and_find_each_other() {
-        let ports = [1, 11, 21].map(|first| MemberPorts { http: first, server: first + 1, serf: first + 2 });
+        let ports = [1, 11, 21].map(|first| [first, first + 1, first + 2]);
         let flags = flags(1, &ports, "/d".as_ref(), "/c.json".as_ref());
         assert_eq!(flags[..2], ["agent", "-server"]);
         for flag in [
