@@ -185,6 +185,121 @@ fn a_rule_that_is_broken_is_noticed() {
     assert!(unnoticed.is_empty(), "{unnoticed:#?}");
 }
 
+/// Queries of the dashboard of measurements that read histograms: of all runs, streams and jobs, over a minute.
+fn queries_of_histograms() -> Vec<String> {
+    let dashboard = text_of(mixin::render(&[]).unwrap(), "benchmark.json");
+    let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
+    let mut queries: Vec<String> = all(&dashboard, &["panels", "targets"], "expr")
+        .into_iter()
+        .map(|expr| expr.as_str().unwrap().replace("$__rate_interval", "1m"))
+        .filter(|expr| expr.contains("_bucket{") && expr.contains("bench_"))
+        .collect();
+    for query in &mut queries {
+        for variable in ["$job", "$run", "$stream"] {
+            *query = query.replace(variable, ".+");
+        }
+    }
+    queries
+}
+
+/// A histogram of a run in each of the two forms: of 100 operations each half a minute, half are in each of two classic buckets,
+/// or all in the native one from 0.5 to 1 s.
+fn series_of_a_run(metric: &str, is_pushed: bool) -> Vec<Value> {
+    let series = |name: &str, instance: &str, more: &str, values: &str| {
+        let labels = format!("job=\"bench\", instance=\"{instance}\", stream=\"app\", op=\"read\"");
+        json!({ "series": format!("{name}{{{labels}{more}}}"), "values": values })
+    };
+    if is_pushed {
+        let values = "{{schema:0 sum:0 count:0 buckets:[0]}}+{{schema:0 sum:70 count:100 buckets:[100]}}x20";
+        return vec![series(metric, "pushed", "", values)];
+    }
+    let buckets = [("0.4096", 0), ("0.8192", 50), ("1.6384", 100), ("+Inf", 100)];
+    let bucket = |(le, count): (&str, u32)| {
+        let le = format!(", le=\"{le}\"");
+        series(&format!("{metric}_bucket"), "scraped:1", &le, &format!("0+{count}x20"))
+    };
+    buckets.map(bucket).into()
+}
+
+/// What a query gives of such runs, worked out by hand: within a classic bucket values are spread evenly, and within a native
+/// one the logarithms of values are.
+fn drawn(query: &str, is_scraped: bool, is_pushed: bool) -> Vec<Value> {
+    let Some((_, quantile)) = query.split_once("histogram_quantile(") else {
+        let mut cells = Vec::new();
+        if is_scraped {
+            let buckets = [("0.4096", 0), ("0.8192", 100), ("1.6384", 200), ("+Inf", 200)];
+            cells.extend(
+                buckets.map(|(le, count)| json!({ "labels": format!("{{le=\"{le}\"}}"), "value": count })),
+            );
+        }
+        if is_pushed {
+            let histogram = "{{sum:140 count:200 counter_reset_hint:gauge buckets:[200]}}";
+            cells.push(json!({ "labels": "{}", "histogram": histogram }));
+        }
+        return cells;
+    };
+    let (scraped, pushed) = match quantile.split_once(',').unwrap().0 {
+        "0.5" => (0.8192, 0.707_106_781_186_547_5),
+        "0.99" => (1.622_016, 0.993_092_495_437_036),
+        "0.999" => (1.636_761_6, 0.999_307_092_990_452_6),
+        other => panic!("no value was worked out for {other}"),
+    };
+    let by = query.split_once("sum by (").unwrap().1.split_once(')').unwrap().0;
+    let labels = |instance: &str| {
+        let kept = [("stream", "app"), ("op", "read")]
+            .into_iter()
+            .filter(|(label, _)| by.split(", ").any(|kept| kept == *label));
+        let kept: String = kept.map(|(label, value)| format!(", {label}=\"{value}\"")).collect();
+        format!("{{instance=\"{instance}\"{kept}}}")
+    };
+    [(is_scraped, "scraped:1", scraped), (is_pushed, "pushed", pushed)]
+        .into_iter()
+        .filter(|(is_there, ..)| *is_there)
+        .map(|(_, instance, value)| json!({ "labels": labels(instance), "value": value }))
+        .collect()
+}
+
+#[test]
+fn runs_that_are_scraped_and_runs_that_are_pushed_are_drawn() {
+    let test = "runs_that_are_scraped_and_runs_that_are_pushed_are_drawn";
+    let Some(promtool) = promtool(test) else { return };
+    let queries = queries_of_histograms();
+    // A heat map, and three percentiles each of response, service and wait, of deliveries, and of the schedule's lag.
+    assert_eq!(queries.len(), 16, "{queries:#?}");
+    let metrics: BTreeSet<&str> = queries
+        .iter()
+        .map(|query| &query[query.find("bench_").unwrap()..query.find("_bucket{").unwrap()])
+        .collect();
+    let tests: Vec<Value> = [(true, false), (false, true), (true, true)]
+        .into_iter()
+        .map(|(is_scraped, is_pushed)| {
+            let forms =
+                [(is_scraped, false), (is_pushed, true)].into_iter().filter(|(is_there, _)| *is_there);
+            let series: Vec<Value> = forms
+                .flat_map(|(_, form)| metrics.iter().flat_map(move |metric| series_of_a_run(metric, form)))
+                .collect();
+            let asked: Vec<Value> = queries
+                .iter()
+                .map(|query| {
+                    let samples = drawn(query, is_scraped, is_pushed);
+                    json!({ "expr": query, "eval_time": "5m", "exp_samples": samples })
+                })
+                .collect();
+            json!({
+                "name": format!("scraped: {is_scraped}, pushed: {is_pushed}"),
+                "interval": "30s",
+                "input_series": series,
+                "promql_expr_test": asked,
+            })
+        })
+        .collect();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("runs.yaml");
+    let told = json!({ "rule_files": [], "fuzzy_compare": true, "tests": tests });
+    std::fs::write(&file, told.to_string()).unwrap();
+    ask(&promtool, &["test", "rules"], &[file]).unwrap();
+}
+
 #[test]
 fn the_configuration_of_the_local_stack_is_right() {
     let Some(promtool) = promtool("the_configuration_of_the_local_stack_is_right") else { return };

@@ -16,7 +16,7 @@ function(config, kit)
     description,
     [
       panel.query(
-        kit.queries(matcher).quantile(quantile.q, metric, window, by),
+        kit.queries(matcher).quantileOfEither(quantile.q, metric, window, by),
         std.join(' ', ['{{%s}}' % label for label in by] + [quantile.name])
       )
       for quantile in quantiles
@@ -72,12 +72,12 @@ function(config, kit)
         panels: [
           panel.heatmap(
             'Response time',
-            'How many operations took how long, from when they were intended: waiting counts. All outcomes, so that a stall is not hidden by those that never came back. All runs chosen together: choose one.',
-            'sum by (le) (increase(bench_response_seconds_bucket{%s}[%s]))' % [streams, window]
+            'How many operations took how long, from when they were intended: waiting counts. All outcomes, so that a stall is not hidden by those that never came back. All runs chosen together: choose one. Of runs that are scraped and others that are pushed, which have finer buckets, those that are pushed are drawn alone; it takes Grafana 10.3 to draw them.',
+            kit.queries(streams).bucketsOfEither('bench_response_seconds', window)
           ),
           percentiles(
             'Response time, percentiles',
-            'From when an operation was intended until it was done, given up or shed. Interpolated within buckets that double from 50 µs to 6.6 s; the exact ones are in the record of the run.',
+            'From when an operation was intended until it was done, given up or shed. Interpolated within buckets that double from 50 µs to 6.6 s where a run is scraped, and known to 9 % or better where it is pushed; the exact ones are in the record of the run.',
             'bench_response_seconds'
           ),
           percentiles(

@@ -12,6 +12,12 @@
     // A histogram's quantile over a window, by the labels given besides those of the cluster.
     quantile(q, name, window, by, more='')::
       'histogram_quantile(%s, %s)' % [q, query.rates(name + '_bucket', window, by + ['le'], more)],
+    // Of a measurement: Prometheus has classic buckets of one that it scrapes, and a native histogram of one that is pushed to it.
+    quantileOfEither(q, name, window, by, more='')::
+      '%s\nor\nhistogram_quantile(%s, %s)' % [query.quantile(q, name, window, by, more), q, query.rates(name, window, by, more)],
+    // How many of either fell into each bucket in a window, of all series together.
+    bucketsOfEither(name, window, more='')::
+      'sum by (le) (increase(%s[%s]))\nor\nsum(increase(%s[%s]))' % [query.series(name + '_bucket', more), window, query.series(name, more), window],
     // The mean of what was timed in a window; absent where nothing was. Sum and number are set back independently: of a member
     // that was restarted, and has timed as often as before, the number stands still while the sum may grow, which is no mean.
     mean(name, window, by, more='')::

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use quorumeter_exporters::catalog::Scope;
+use quorumeter_exporters::catalog::{Kind, Scope};
 use serde_json::Value;
 
 use crate::query::{self, Place, metric_of};
@@ -156,6 +156,8 @@ fn unit_faults(expr: &str, unit: &str) -> Vec<String> {
             ("bytes", _) if rate => unit == "Bps",
             ("bytes", _) => unit == "bytes",
             ("seconds", "_bucket") => unit == "s",
+            // A histogram that is native.
+            ("seconds", "") if metric.kind == Kind::Histogram => unit == "s",
             // A sum over a count is a time; a rate of seconds alone is a share of time, or cores; a count alone a rate.
             ("seconds", "_sum" | "_count") => matches!(unit, "s" | "percentunit" | "ops"),
             ("seconds", _) if rate => matches!(unit, "percentunit" | "short"),

@@ -1,6 +1,6 @@
 //! What a query selects and how, and what is wrong with that by the table of metrics.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use promql_parser::label::MatchOp;
@@ -54,6 +54,9 @@ pub(crate) fn faults(expr: &str, place: Place) -> Vec<String> {
     if selections.is_empty() {
         faults.push("it selects nothing".to_owned());
     }
+    if place == Place::Dashboard {
+        faults.extend(either_faults(&selections));
+    }
     for selection in &selections {
         let name = &selection.name;
         if name == "up" && place == Place::Alert {
@@ -75,13 +78,47 @@ pub(crate) fn faults(expr: &str, place: Place) -> Vec<String> {
     faults
 }
 
+/// Whether a selection is of a measurement's histogram as a native one. A measurement alone is pushed to a job of its own.
+pub(crate) fn is_native(selection: &Selection, metric: &Metric, suffix: &str, place: Place) -> bool {
+    let rates = matches!(selection.function.as_deref(), Some("rate" | "increase"));
+    place == Place::Dashboard
+        && metric.scope == Scope::Bench
+        && metric.kind == Kind::Histogram
+        && suffix.is_empty()
+        && rates
+}
+
+/// A measurement is scraped, and has classic buckets, or is pushed, and has a native histogram: a query that has one has
+/// the other, of the same series and by the same labels.
+fn either_faults(selections: &[Selection]) -> Vec<String> {
+    let mut kinds: BTreeMap<_, BTreeSet<&str>> = BTreeMap::new();
+    for selection in selections {
+        let Some((metric, suffix)) = metric_of(&selection.name) else { continue };
+        let kind = match suffix {
+            "_bucket" if metric.scope == Scope::Bench => "classic",
+            _ if is_native(selection, metric, suffix, Place::Dashboard) => "native",
+            _ => continue,
+        };
+        let mut by = selection.by.clone();
+        by.remove("le");
+        let key = (metric.name, selection.matchers.clone(), selection.range, selection.function.clone(), by);
+        kinds.entry(key).or_default().insert(kind);
+    }
+    let lone = kinds.iter().filter(|(_, kinds)| kinds.len() == 1);
+    lone.map(|((name, ..), kinds)| format!("{name} is read as {kinds:?} only")).collect()
+}
+
 fn kind_faults(selection: &Selection, metric: &Metric, suffix: &str, place: Place) -> Vec<String> {
     let name = &selection.name;
     let function = selection.function.as_deref().unwrap_or("");
     let counts = metric.kind == Kind::Counter || !suffix.is_empty();
     let rates = matches!(function, "rate" | "increase");
     let mut faults = Vec::new();
-    if metric.kind == Kind::Histogram && suffix.is_empty() {
+    if is_native(selection, metric, suffix, place) {
+        if selection.by.contains("le") {
+            faults.push(format!("{name} as a native histogram has no label le"));
+        }
+    } else if metric.kind == Kind::Histogram && suffix.is_empty() {
         faults.push(format!("{name} is a histogram, and has no series of that name"));
     } else if counts && !rates && !(place == Place::Alert && MUST_BE_0.contains(&name.as_str())) {
         faults.push(format!("{name} is a counter, outside rate and increase"));
@@ -227,5 +264,40 @@ fn faults_of_queries_are_found() {
             "" => assert!(faults.is_empty(), "{expr}: {faults:?}"),
             _ => assert!(faults.len() == 1 && faults[0].contains(fault), "{expr}: {faults:?}"),
         }
+    }
+}
+
+#[test]
+fn a_measurement_that_is_scraped_and_one_that_is_pushed_are_both_read() {
+    let classic = "sum by (instance, le) (rate(bench_wait_seconds_bucket{RUN}[$__rate_interval]))";
+    let native = "sum by (instance) (rate(bench_wait_seconds{RUN}[$__rate_interval]))";
+    let quantile = |inner: &str| format!("histogram_quantile(0.5, {inner})");
+    let either = |one: &str, other: &str| format!("{} or {}", quantile(one), quantile(other));
+    for (expr, fault) in [
+        (either(classic, native), ""),
+        (either(native, classic), ""),
+        (quantile(classic), r#"bench_wait_seconds is read as {"classic"} only"#),
+        (quantile(native), r#"bench_wait_seconds is read as {"native"} only"#),
+        (either(classic, &native.replace("RUN", r#"RUN, stream="a""#)), "only"),
+        (either(classic, &native.replace("(instance)", "(instance, stream)")), "only"),
+        (either(classic, &native.replace("wait", "service")), "only"),
+        (either(classic, &native.replace("rate(", "increase(")), "only"),
+        (either(classic, &native.replace("(instance)", "(instance, le)")), "has no label le"),
+        (either(classic, "bench_wait_seconds{RUN}"), "has no series of that name"),
+        (
+            quantile("rate(quorum_probe_duration_seconds{RUN}[$__rate_interval])"),
+            "has no series of that name",
+        ),
+    ] {
+        let faults = faults(&expr.replace("RUN", r#"job=~"$job", instance=~"$run""#), Place::Dashboard);
+        match fault {
+            "" => assert!(faults.is_empty(), "{expr}: {faults:?}"),
+            _ => assert!(faults.iter().any(|found| found.contains(fault)), "{expr}: {faults:?}"),
+        }
+    }
+    for place in [Place::Alert, Place::Rule] {
+        let native = native.replace("RUN", r#"job="quorumeter""#);
+        let faults = faults(&native.replace("$__rate_interval", "1m"), place);
+        assert!(faults.iter().any(|found| found.contains("has no series of that name")), "{faults:?}");
     }
 }
