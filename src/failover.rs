@@ -6,7 +6,7 @@ use std::time::Duration;
 use quorumeter_ensemble::faults::{FaultKind, Victim};
 use quorumeter_experiments::failover::{Commands, Settings};
 use quorumeter_experiments::{
-    EnsembleKind, EnsembleSpec, FailoverOptions, Failure, Finished, TargetSpec, failover as measure,
+    EnsembleKind, EnsembleSpec, FailoverOptions, Failure, Finished, failover as measure,
 };
 use quorumeter_loadgen::plan::file::PolicyName;
 use quorumeter_loadgen::plan::units::Dur;
@@ -17,32 +17,22 @@ use quorumeter_results::report::Format;
 
 use crate::audience::AudienceArgs;
 use crate::ci::CiArgs;
-use crate::ensemble::that_takes_load;
+use crate::measured::{MeasuredArgs, workload_text};
 use crate::progress::Progress;
 use crate::report::{FormatArgs, rendered};
-use crate::run::{command_line, draw_seed, key_value, own_program};
-use crate::tls::TlsArgs;
+use crate::run::{command_line, draw_seed, own_program};
 use crate::{EXIT_ENVIRONMENT, diagnose};
 
 /// The load beside the probes when none is given.
-const DEFAULT_WORKLOAD: &str = include_str!("../workloads/failover.toml");
+const DEFAULT_WORKLOAD: (&str, &str) =
+    ("workloads/failover.toml", include_str!("../workloads/failover.toml"));
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Workload file (TOML) of the load beside the probes; a modest mix when left out.
     workload: Option<PathBuf>,
-    /// Ensemble to measure, as zk://HOST:PORT,[IPV6]:PORT/CHROOT, or zks:// over TLS. Faults are then done by
-    /// --fault-command.
-    #[arg(long, value_name = "URL", conflicts_with_all = ["ensemble", "server"])]
-    target: Option<String>,
     #[command(flatten)]
-    tls: TlsArgs,
-    /// Ensemble to start for the measurement: zookeeper:N (zookeeper:3 when left out), or zookeeper:N+M with M observers.
-    #[arg(long, value_name = "KIND:N")]
-    ensemble: Option<EnsembleSpec>,
-    /// Setting of the started ensemble's servers, as in tickTime=500; repeatable.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
-    server: Vec<(String, String)>,
+    measured: MeasuredArgs,
     /// What is done: kill, stop, pause, restart, rolling-restart, restart-all, kill-repeat, reset, session-storm, or
     /// command (whatever --fault-command does).
     #[arg(long, value_name = "KIND", default_value_t = FaultKind::Kill, conflicts_with = "profile")]
@@ -59,7 +49,7 @@ pub(crate) struct Args {
     /// Policy of the clients that connect to any member: ideal, java, kazoo or none; repeatable.
     #[arg(long, value_name = "POLICY", default_value = "ideal")]
     policy: Vec<PolicyName>,
-    /// Shell command that does the fault to an ensemble elsewhere. It is told QUORUMETER_VICTIM, QUORUMETER_ROLE,
+    /// Shell command that does the fault to a --target. It is told QUORUMETER_VICTIM, QUORUMETER_ROLE,
     /// QUORUMETER_MEMBERS and QUORUMETER_FAULT.
     #[arg(long, value_name = "COMMAND", requires = "target")]
     fault_command: Option<String>,
@@ -127,13 +117,7 @@ pub(crate) fn run(args: &Args) -> u8 {
 }
 
 fn try_run(args: &Args) -> Result<u8, u8> {
-    let (name, text) = match &args.workload {
-        None => ("workloads/failover.toml".to_owned(), DEFAULT_WORKLOAD.to_owned()),
-        Some(path) => {
-            let text = diagnose::read_workload(path).map_err(|message| diagnose::usage(&message))?;
-            (path.display().to_string(), text)
-        }
-    };
+    let (name, text) = workload_text(args.workload.as_ref(), DEFAULT_WORKLOAD)?;
     let mut overrides = args.set.clone();
     overrides.extend(args.seed.map(|seed| Override { path: "seed".to_owned(), value: seed.to_string() }));
     let workload =
@@ -143,14 +127,7 @@ fn try_run(args: &Args) -> Result<u8, u8> {
         clear: args.clear_command.clone(),
         timeout: Duration::from_nanos(args.command_timeout.0),
     });
-    let target = match &args.target {
-        Some(url) => TargetSpec::Url(args.tls.target(url)?),
-        None if args.tls.is_given() => return Err(TlsArgs::needs_target()),
-        None => TargetSpec::Ensemble {
-            spec: that_takes_load(args.ensemble.unwrap_or(EnsembleSpec::new(EnsembleKind::ZooKeeper, 3)))?,
-            settings: args.server.iter().cloned().collect(),
-        },
-    };
+    let target = args.measured.target(EnsembleSpec::new(EnsembleKind::ZooKeeper, 3))?;
     let audience = args.audience.audience()?;
     let faults = faults(args);
     let several = faults.len() > 1;

@@ -10,6 +10,7 @@ mod diagnose;
 mod ensemble;
 mod export;
 mod failover;
+mod measured;
 mod member;
 mod progress;
 mod report;

@@ -1,11 +1,10 @@
 //! `quorumeter run`
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use quorumeter_experiments::run::POLL_PERIOD;
-use quorumeter_experiments::{EnsembleKind, EnsembleSpec, RunOptions, TargetSpec, run as measure};
+use quorumeter_experiments::{EnsembleKind, EnsembleSpec, RunOptions, run as measure};
 use quorumeter_exporters::poller::{PERIOD_MAX, PERIOD_MIN};
 use quorumeter_loadgen::plan::units::{Dur, Rate};
 use quorumeter_loadgen::plan::{Override, Workload};
@@ -14,31 +13,19 @@ use quorumeter_results::report::Format;
 use crate::audience::AudienceArgs;
 use crate::ci::CiArgs;
 use crate::diagnose;
-use crate::ensemble::that_takes_load;
+use crate::measured::{MeasuredArgs, workload_text};
 use crate::progress::Progress;
 use crate::report::{FormatArgs, rendered};
-use crate::tls::TlsArgs;
 
 /// The workload of a run that is given none.
-const DEFAULT_WORKLOAD: &str = include_str!("../workloads/default.toml");
+const DEFAULT_WORKLOAD: (&str, &str) = ("workloads/default.toml", include_str!("../workloads/default.toml"));
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Workload file (TOML); a modest mix of reads and writes when left out.
     workload: Option<PathBuf>,
-    /// Ensemble to measure, as zk://HOST:PORT,[IPV6]:PORT/CHROOT, or zks:// over TLS; without a port 2181, over TLS
-    /// 2281. Every address of a name is a member.
-    #[arg(long, value_name = "URL", conflicts_with_all = ["ensemble", "server"])]
-    target: Option<String>,
     #[command(flatten)]
-    tls: TlsArgs,
-    /// Ensemble to start for the run: embedded:1 (the default), zookeeper:N, zookeeper:N+M with M observers, or
-    /// null:1.
-    #[arg(long, value_name = "KIND:N")]
-    ensemble: Option<EnsembleSpec>,
-    /// Setting of the started ensemble's servers, as in tickTime=500, or version=3.8 for another release; repeatable.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
-    server: Vec<(String, String)>,
+    measured: MeasuredArgs,
     /// Offered rate of the workload's one stream of ops, as in 20k/s.
     #[arg(long)]
     rate: Option<String>,
@@ -114,24 +101,11 @@ pub(crate) fn run(args: Args) -> u8 {
 }
 
 fn try_run(args: Args) -> Result<u8, u8> {
-    let (name, text) = match &args.workload {
-        None => ("workloads/default.toml".to_owned(), DEFAULT_WORKLOAD.to_owned()),
-        Some(path) => {
-            let text = diagnose::read_workload(path).map_err(|message| diagnose::usage(&message))?;
-            (path.display().to_string(), text)
-        }
-    };
+    let (name, text) = workload_text(args.workload.as_ref(), DEFAULT_WORKLOAD)?;
     let overrides = overrides(&args, &name, &text)?;
     let workload =
         Workload::read(&text, &overrides, draw_seed).map_err(|error| diagnose::plan(&error, &name, &text))?;
-    let target = match args.target {
-        Some(url) => TargetSpec::Url(args.tls.target(&url)?),
-        None if args.tls.is_given() => return Err(TlsArgs::needs_target()),
-        None => TargetSpec::Ensemble {
-            spec: that_takes_load(args.ensemble.unwrap_or(EnsembleSpec::new(EnsembleKind::Embedded, 1)))?,
-            settings: args.server.into_iter().collect::<BTreeMap<_, _>>(),
-        },
-    };
+    let target = args.measured.target(EnsembleSpec::new(EnsembleKind::Embedded, 1))?;
     let audience = args.audience.audience()?;
     let options = RunOptions {
         workload,
