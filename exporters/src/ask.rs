@@ -5,7 +5,7 @@
 //!
 //! | system | questions |
 //! |---|---|
-//! | ZooKeeper | `srvr`, then `mntr` (of Keeper `lgif`, too); of the AdminServer, where its address is known, `zabstate`, `voting_view`, `leader` and `last_snapshot`, and `monitor` of a leader that serves no clients; its own Prometheus endpoint, where that is configured |
+//! | ZooKeeper | `srvr`, then `mntr` (of Keeper `lgif`, too), and once a minute `conf`; of the AdminServer, where its address is known, `zabstate`, `voting_view`, `leader` and `last_snapshot`, and `monitor` of a leader that serves no clients; its own Prometheus endpoint, where that is configured |
 //! | etcd | `/metrics`, and of the JSON gateway status and member list |
 //! | Consul | agent, leader, raft configuration, metrics; of the leader autopilot's health |
 //!

@@ -256,14 +256,14 @@ catalog! {
         "Absent until a member has told it: the exporter's own list may leave members out. What was told last counts when nobody tells any more.";
     CLUSTER_SERVING_VOTERS: "quorum_cluster_serving_voters" Gauge "members" [] Cluster "Voters that are up and have a leader." {} "";
     FAILURE_TOLERANCE: "quorum_failure_tolerance" Gauge "members" [] Cluster "How many more voters may fail before there is no quorum: those that serve and are in sync, less a majority of all." {}
-        "Negative when the quorum is lost already. In sync are, of ZooKeeper and Keeper, as many as the leader's `synced_followers` says; of etcd and Consul, those that can be caught up from the leader's log (5,000 and 10,240 entries behind at most). Who does not answer the exporter is not in sync. Where it does not watch all voters, only the leader's word counts, and without that it is absent.";
+        "Negative when the quorum is lost already. In sync are, of ZooKeeper and Keeper, as many as the leader's `synced_followers` says; of etcd and Consul, those that can be caught up from the leader's log (5,000 and 10,240 entries behind at most). Who does not answer the exporter is not in sync. Where it does not watch all voters, only the leader's word counts, and without that it is absent. ZooKeeper's groups and weights (`group.N`, `weight.N`) make quorums that are no majorities: it is absent where a member tells of them by `conf`, and where none may (`4lw.commands.whitelist`) majorities are taken for granted.";
     LEADER_CHANGES: "quorum_leader_changes_total" Counter "changes" [] Cluster "Leaders in a higher term than the last one's, as this exporter has seen them since it started." {}
         "Two changes between two scrapes count as one: a lower bound. Does not begin again when a member does. Absent until a member has told a term in which somebody leads.";
 
     // What a client feels.
     PROBE_DURATION: "quorum_probe_duration_seconds" Histogram "seconds" ["operation"] Probe "How long the canary's operation took from when it was due: write, read, sync_read or watch." {}
         "Operations that failed or were given up count with the time until then.";
-    PROBES: "quorum_probe_operations_total" Counter "operations" ["operation", "outcome"] Probe "The canary's operations: ok, failed (refused), unknown (no answer) or missed (not sent, because an earlier one hung)." {} "";
+    PROBES: "quorum_probe_operations_total" Counter "operations" ["operation", "outcome"] Probe "The canary's operations: ok, failed (refused), unknown (no answer) or missed (not sent, because an earlier one hung, or the canary has died)." {} "";
     PROBE_LAST_OK: "quorum_probe_last_ok_timestamp_seconds" Gauge "seconds" ["operation"] Probe "When the canary's operation last succeeded, Unix time." {} "";
 
     // The exporter's own part.

@@ -16,7 +16,8 @@
 //!
 //! One that does not answer the exporter is not in sync, whatever the leader thinks: leaders believe for seconds in a
 //! member that hangs. Where the exporter does not watch all voters, the leader's word is all there is (of Consul's, what
-//! its autopilot calls healthy), and without it the tolerance is absent.
+//! its autopilot calls healthy), and without it the tolerance is absent. So it is where a quorum is no majority
+//! (ZooKeeper's groups and weights).
 
 mod memory;
 mod view;

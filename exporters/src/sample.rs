@@ -30,6 +30,8 @@ pub struct Sample {
     pub voter_ids: Option<Vec<String>>,
     /// How many voters there are, where it tells no more.
     pub voters: Option<u64>,
+    /// ZooKeeper: whether any majority of the voters is a quorum; not so with groups or weights.
+    pub has_majorities: Option<bool>,
     /// The term that it is in.
     pub term: Option<u64>,
     /// The last entry that it knows to be committed. ZooKeeper: absent.

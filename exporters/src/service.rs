@@ -295,9 +295,14 @@ impl Watched {
             Ok(asked) => asked,
             Err(_) => self.cluster.target.members.iter().map(|member| late(member, limit)).collect(),
         };
-        *lock(&self.problems) = problems(&asked);
         let mut families = Families::default();
-        derive::families(&self.cluster.name, &asked, &mut lock(&self.memory), &mut families);
+        let mut problems = problems(&asked);
+        {
+            let mut memory = lock(&self.memory);
+            derive::families(&self.cluster.name, &asked, &mut memory, &mut families);
+            problems.extend(memory.why_no_tolerance().map(str::to_owned));
+        }
+        *lock(&self.problems) = problems;
         if let Some(canary) = &self.canary {
             canary.families(&self.cluster.name, &mut families);
         }

@@ -12,9 +12,10 @@ use quorumeter_exporters::{Sample, prometheus_text};
 
 use self::support::{Fixture, fixtures, take};
 
-const QUESTIONS: [(&str, &str); 10] = [
+const QUESTIONS: [(&str, &str); 11] = [
     ("zookeeper", "srvr"),
     ("zookeeper", "mntr"),
+    ("zookeeper", "conf"),
     ("zookeeper", "zabstate"),
     ("zookeeper", "voting_view"),
     ("zookeeper", "leader"),
@@ -43,6 +44,7 @@ fn agrees(part: &Sample, whole: &Sample) -> bool {
         && is_part(&part.voter, &whole.voter)
         && is_part(&part.voter_ids, &whole.voter_ids)
         && is_part(&part.voters, &whole.voters)
+        && is_part(&part.has_majorities, &whole.has_majorities)
         && is_part(&part.term, &whole.term)
         && is_part(&part.commit_index, &whole.commit_index)
         && is_part(&part.applied_index, &whole.applied_index)

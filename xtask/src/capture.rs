@@ -55,6 +55,7 @@ pub(crate) fn run(systems: &[System]) -> Result<(), String> {
                     capture.zookeeper(release.version)?;
                 }
                 capture.zookeeper_with_prometheus(zookeeper::Release::ALL[0].version)?;
+                capture.zookeeper_quorums(zookeeper::Release::ALL[0].version)?;
             }
             System::Etcd => capture.etcd()?,
             System::Consul => capture.consul()?,
@@ -129,6 +130,20 @@ impl Capture {
         }
         drop(load);
         launched.stop(STOP_GRACE);
+        Ok(())
+    }
+
+    /// What makes a quorum, of ensembles without and with groups and weights.
+    fn zookeeper_quorums(&self, version: &str) -> Result<(), String> {
+        let weighted = [("group.1", "1:2:3"), ("weight.1", "3"), ("weight.2", "1"), ("weight.3", "1")];
+        for (name, settings) in [("majority", &[][..]), ("groups", &weighted)] {
+            let dir = fixtures("zookeeper", &format!("{version}-{name}"))?;
+            let launched = self.start_zookeeper(version, 0, settings)?;
+            let roles = first_of_each(&roles(&launched)?);
+            let follower = roles.get("follower").ok_or("no member says that it is a follower")?;
+            self.write(&dir, "follower.conf.txt", &word(follower.address, "conf")?)?;
+            launched.stop(STOP_GRACE);
+        }
         Ok(())
     }
 

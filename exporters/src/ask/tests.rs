@@ -201,6 +201,7 @@ fn leader_of_zookeeper(question: &str) -> Reply {
     Text(match question {
         "srvr" => fixture!("zookeeper/3.9.4/leader.srvr.txt"),
         "mntr" => fixture!("zookeeper/3.9.4/leader.mntr.txt"),
+        "conf" => fixture!("zookeeper/3.9.4-majority/follower.conf.txt"),
         "/commands/zabstate" => fixture!("zookeeper/3.9.4/leader.zabstate.json"),
         "/commands/voting_view" => fixture!("zookeeper/3.9.4/leader.voting_view.json"),
         "/commands/leader" => fixture!("zookeeper/3.9.4/leader.leader.json"),
@@ -250,7 +251,7 @@ async fn a_member_of_zookeeper_is_asked_what_it_can_tell_and_nothing_else() {
     let watched = Watched { admin: everywhere.clone(), prometheus: everywhere, ..server.watched() };
     let one = asker(System::ZooKeeper, vec![watched]).ask().await.remove(0);
     assert_eq!(problems(&one), []);
-    let of = ["srvr", "mntr", "zabstate", "voting_view", "leader", "last_snapshot", "prometheus"];
+    let of = ["srvr", "mntr", "zabstate", "voting_view", "leader", "last_snapshot", "prometheus", "conf"];
     assert_eq!(one.sources, of.map(|source| (source, true)));
     let questions = [
         "/commands/last_snapshot",
@@ -258,6 +259,7 @@ async fn a_member_of_zookeeper_is_asked_what_it_can_tell_and_nothing_else() {
         "/commands/voting_view",
         "/commands/zabstate",
         "/metrics",
+        "conf",
         "mntr",
         "srvr",
     ];
@@ -266,6 +268,40 @@ async fn a_member_of_zookeeper_is_asked_what_it_can_tell_and_nothing_else() {
     assert_eq!((sample.system, sample.role), (Some(Dialect::ZooKeeper), Some(Role::Leader)));
     assert_eq!((sample.serving, sample.voter_ids.map(|ids| ids.len())), (Some(true), Some(3)));
     assert_eq!(one.member, server.address.to_string());
+}
+
+#[tokio::test]
+async fn what_makes_a_quorum_is_asked_once_in_a_while_and_told_each_time() {
+    for (answer, told) in [
+        (Text(fixture!("zookeeper/3.9.4-groups/follower.conf.txt")), Some(false)),
+        (Text(fixture!("zookeeper/3.9.4-majority/follower.conf.txt")), Some(true)),
+        (Text("conf is not executed because it is not in the whitelist.\n"), None),
+    ] {
+        let server = Server::start(move |question| match question {
+            "conf" => answer.clone(),
+            other => leader_of_zookeeper(other),
+        })
+        .await;
+        let asker = asker(System::ZooKeeper, vec![server.watched()]);
+        for _ in 0..3 {
+            let one = asker.ask().await.remove(0);
+            assert_eq!(problems(&one), []);
+            assert!(one.sources.contains(&("conf", told.is_some())), "{:?}", one.sources);
+            assert_eq!(one.sample.unwrap().has_majorities, told);
+        }
+        assert_eq!(server.asked().iter().filter(|asked| *asked == "conf").count(), 1);
+    }
+    // It is no reason to ask more often that there is no answer.
+    let server = Server::start(|question| match question {
+        "conf" => Raw(b""),
+        other => leader_of_zookeeper(other),
+    })
+    .await;
+    let asker = asker(System::ZooKeeper, vec![server.watched()]);
+    for wrong in [1, 0, 0] {
+        assert_eq!(asker.ask().await.remove(0).problems.len(), wrong, "it is told once");
+    }
+    assert_eq!(server.asked().iter().filter(|asked| *asked == "conf").count(), 1);
 }
 
 #[tokio::test]
@@ -516,9 +552,9 @@ async fn who_asks_meanwhile_has_the_same_answers() {
     assert_eq!((&one[0].sample, &other[0].sample), (&other[0].sample, &third[0].sample));
     let counted = [one, other, third].iter().filter(|asked| !asked[0].is_counted).count();
     assert_eq!(counted, 1, "what went wrong once is counted once");
-    assert_eq!(server.asked(), ["mntr", "srvr"]);
+    assert_eq!(server.asked(), ["conf", "mntr", "srvr"]);
     let again = asker.ask().await;
-    assert_eq!(server.asked().len(), 4, "and nothing is remembered");
+    assert_eq!(server.asked().len(), 5, "and nothing is remembered but what makes a quorum");
     assert!(!again[0].is_counted);
 }
 

@@ -1,6 +1,8 @@
 //! The questions to a member of ZooKeeper, or of what speaks like it.
 
 use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use quorumeter_targets::Tls;
 use quorumeter_targets::http::Http;
@@ -33,6 +35,17 @@ pub(super) struct Member {
     tls: Option<MemberTls>,
     admin: Option<Endpoint>,
     prometheus: Option<Endpoint>,
+    conf: Mutex<Conf>,
+}
+
+/// How long what `conf` told is believed. It changes when the ensemble is configured anew.
+const CONF_FOR: Duration = Duration::from_secs(60);
+
+/// What `conf` told last.
+#[derive(Debug, Default)]
+struct Conf {
+    asked: Option<Instant>,
+    text: Option<String>,
 }
 
 /// Where questions are put over HTTP.
@@ -51,7 +64,7 @@ impl Member {
         let tls = tls.map(|tls| tls.for_host(&watched.address.host)).transpose()?;
         let endpoint = |at: &Option<HttpAddress>| at.as_ref().map(|at| Endpoint::new(at, https)).transpose();
         let (admin, prometheus) = (endpoint(&watched.admin)?, endpoint(&watched.prometheus)?);
-        Ok(Member { address: watched.address.clone(), tls, admin, prometheus })
+        Ok(Member { address: watched.address.clone(), tls, admin, prometheus, conf: Mutex::default() })
     }
 
     /// What a word does not tell, because a member is looking for a leader, or leads and serves no clients, the AdminServer
@@ -95,6 +108,45 @@ impl Member {
         }
         if let Some(answer) = prometheus {
             told.take("prometheus", answer, of_either);
+        }
+        self.ask_conf(told, deadline).await;
+    }
+
+    /// What makes a quorum is told by a member that serves, and asked once in a while: it looks through the folders of the
+    /// data, too.
+    async fn ask_conf(&self, told: &mut Told<'_>, deadline: Instant) {
+        let sample = told.sample();
+        let in_ensemble = matches!(sample.role, Some(Role::Leader | Role::Follower | Role::Observer));
+        if sample.system != Some(Dialect::ZooKeeper) || sample.serving != Some(true) || !in_ensemble {
+            return;
+        }
+        let conf = || self.conf.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = {
+            let mut conf = conf();
+            let is_due = conf.asked.is_none_or(|asked| asked.elapsed() >= CONF_FOR);
+            if is_due {
+                conf.asked = Some(Instant::now());
+            }
+            is_due
+        };
+        if is_due {
+            let answer = match self.addresses(deadline).await {
+                Ok(addresses) => self.word(&addresses, "conf", deadline).await,
+                Err(failure) => Err(failure),
+            };
+            // What went wrong is told once.
+            let is_told = |text: &String| match zookeeper::conf(&mut Sample::default(), text) {
+                Ok(()) => true,
+                Err(error) => error.is_refusal(),
+            };
+            match answer {
+                Ok(text) if is_told(&text) => conf().text = Some(text),
+                other => return told.take("conf", other, zookeeper::conf),
+            }
+        }
+        let text = conf().text.clone();
+        if let Some(text) = text {
+            told.take("conf", Ok(text), zookeeper::conf);
         }
     }
 

@@ -16,6 +16,8 @@ pub struct Memory {
     leader_changes: u64,
     /// How many voters there are, as it was told last.
     pub(super) voters: Option<u64>,
+    /// Whether any majority of them is a quorum, as it was told last.
+    has_majorities: Option<bool>,
     /// Members that said that they do not vote when they last said anything of it.
     pub(super) without_vote: BTreeSet<String>,
 }
@@ -37,6 +39,16 @@ impl Memory {
             self.led_term = led_term;
         }
         self.voters = view::voters(asked).or(self.voters);
+        // Where members do not agree, some quorums are none for one of them.
+        let told = view::samples(asked).filter_map(|sample| sample.has_majorities);
+        self.has_majorities = told.reduce(|one, other| one && other).or(self.has_majorities);
+    }
+
+    /// Why the failure tolerance is not told, whatever members say.
+    pub fn why_no_tolerance(&self) -> Option<&'static str> {
+        (self.has_majorities == Some(false)).then_some(
+            "quorum_failure_tolerance is not told: with groups or weights (group.N, weight.N) a quorum is no majority",
+        )
     }
 
     fn take_problems(&mut self, asked: &Asked) {

@@ -340,6 +340,26 @@ fn the_voter_map_outlives_who_told_it() {
 }
 
 #[test]
+fn where_a_quorum_is_no_majority_no_tolerance_is_told_until_it_is_one() {
+    let mut memory = Memory::default();
+    let mut tolerance = |told: [Option<bool>; 3]| {
+        let samples = [leader(1, 9, 3, 2), follower(1, 9, 3), follower(1, 9, 3)].into_iter().zip(told);
+        let samples = samples.map(|(sample, has_majorities)| Some(Sample { has_majorities, ..sample }));
+        let families = told_of(samples.collect(), &mut memory);
+        assert_eq!(value(&families, &catalog::CLUSTER_VOTERS, &[]), Some(3.0));
+        let tolerance = value(&families, &catalog::FAILURE_TOLERANCE, &[]);
+        assert_eq!(tolerance.is_none(), memory.why_no_tolerance().is_some());
+        tolerance
+    };
+    let (majority, weighted) = (Some(true), Some(false));
+    assert_eq!(tolerance([None, None, None]), Some(1.0), "nobody may tell");
+    assert_eq!(tolerance([majority, None, majority]), Some(1.0));
+    assert_eq!(tolerance([majority, weighted, None]), None);
+    assert_eq!(tolerance([None, None, None]), None, "it was told last");
+    assert_eq!(tolerance([majority, None, None]), Some(1.0));
+}
+
+#[test]
 fn an_observer_that_is_down_is_still_none_of_the_voters() {
     let mut memory = Memory::default();
     let observer = Some(zookeeper(Role::Observer, 1, 9));

@@ -62,6 +62,7 @@ impl View {
             serving_voters: on_the_map(serving.len() as u64),
             failure_tolerance: voters
                 .zip(in_sync)
+                .filter(|_| memory.why_no_tolerance().is_none())
                 .map(|(voters, in_sync)| in_sync as i64 - (voters as i64 / 2 + 1)),
             lags: asked.iter().map(|one| lag(one.sample.as_ref()?, leader, asked)).collect(),
         }

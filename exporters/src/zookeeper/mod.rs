@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`srvr`] | four-letter word, never refused | role, zxid, packets, connections, nodes |
 //! | [`mntr`] | four-letter word, where it is allowed | role, and everything that the member counts |
+//! | [`conf`] | four-letter word, where it is allowed | whether any majority of the voters is a quorum |
 //! | [`zabstate`], [`voting_view`], [`leader`], [`last_snapshot`], [`monitor`] | AdminServer | part in the protocol, term, voters; what `mntr` tells; also of a member that serves no clients |
 //! | [`prometheus`] | its own Prometheus endpoint | what it counts, and its process |
 //!
@@ -17,12 +18,14 @@
 //! nothing of now.
 
 mod admin;
+mod membership;
 mod metrics;
 mod position;
 mod version;
 mod words;
 
 pub use self::admin::{last_snapshot, leader, monitor, voting_view, zabstate};
+pub use self::membership::conf;
 pub(crate) use self::position::take_role;
 pub(crate) use self::words::told;
 pub use self::words::{mntr, srvr};

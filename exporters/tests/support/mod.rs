@@ -67,6 +67,7 @@ pub(crate) fn take(sample: &mut Sample, path: &str, question: &str, text: &str) 
     let parse = match question {
         "srvr" => zookeeper::srvr,
         "mntr" => zookeeper::mntr,
+        "conf" => zookeeper::conf,
         "zabstate" => zookeeper::zabstate,
         "voting_view" => zookeeper::voting_view,
         "leader" => zookeeper::leader,
