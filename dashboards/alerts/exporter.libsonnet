@@ -4,9 +4,14 @@ function(config, query, alert, words)
     alert(
       'QuorumExporterDown',
       'critical',
-      'up{%s} == 0\nor\nabsent(up{%s})' % [config.selector, config.selector],
+      // One that only pushes is no target: as long as it tells of itself it is there.
+      'up{%s} == 0\nor\n(\n  absent(up{%s})\nand\n  absent(%s)\n)' % [
+        config.selector,
+        config.selector,
+        query.series('quorum_exporter_build_info'),
+      ],
       'The exporter does not answer: nothing watches the clusters.',
-      'Prometheus cannot scrape the exporter{{ if $labels.instance }} at {{ $labels.instance }}{{ end }}, so that every other alert on its clusters is silent. See whether `quorumeter export` runs and can be reached, and that it is among Prometheus\'s targets under the job that these rules read.',
+      'Prometheus cannot scrape the exporter{{ if $labels.instance }} at {{ $labels.instance }}{{ else }}, and none pushes to it{{ end }}, so that every other alert on its clusters is silent. See whether `quorumeter export` runs and can be reached, or can reach Prometheus where it pushes, and that it is known under the job that these rules read.',
     ),
     alert(
       'ExporterParseErrors',

@@ -29,6 +29,11 @@ function(n)
   };
   local ofLast(name, labels='') = c.ofMember(name, n, labels);
   local histogram(name, sum, count) = of(name + '_sum', sum) + of(name + '_count', count);
+  // Without anything, an exporter's own series, scraped and pushed, and the alert that there is none.
+  local nothing = { [series]: null for series in std.objectFields(c.healthy(n)) };
+  local build = 'quorum_exporter_build_info{%s, version="1"}' % c.target;
+  local pushed = 'quorum_exporter_build_info{job="quorumeter", instance="pushed", version="1"}';
+  local nobody = { alert: 'QuorumExporterDown', own: { job: 'quorumeter' }, at: ', and none pushes to it' };
   local dead(k) = std.range(n - k + 1, n);
   [
     quiet('', {}, why='a healthy cluster'),
@@ -326,17 +331,34 @@ function(n)
     {
       fires: 'QuorumExporterDown',
       at: '60m',
-      series: { [series]: null for series in std.objectFields(c.healthy(n)) } + { ['up{%s}' % c.target]: c.turns(1, 0) },
+      series: nothing + { ['up{%s}' % c.target]: c.turns(1, 0), [build]: c.silent(1) },
       why: 'it cannot be scraped',
       expect: [{ alert: 'QuorumExporterDown', own: { job: 'quorumeter', instance: 'exporter:9142' }, at: ' at exporter:9142' }],
     },
     {
       fires: 'QuorumExporterDown',
       at: '60m',
-      series: { [series]: null for series in std.objectFields(c.healthy(n)) } + { 'up{job="other"}': c.always(1) },
-      why: 'it is no target at all',
-      expect: [{ alert: 'QuorumExporterDown', own: { job: 'quorumeter' }, at: '' }],
+      series: nothing + { ['up{%s}' % c.target]: c.turns(1, 0), [pushed]: c.always(1) },
+      why: 'it cannot be scraped, and another one pushes',
+      expect: [{ alert: 'QuorumExporterDown', own: { job: 'quorumeter', instance: 'exporter:9142' }, at: ' at exporter:9142' }],
     },
+    {
+      fires: 'QuorumExporterDown',
+      at: '60m',
+      series: nothing + { 'up{job="other"}': c.always(1) },
+      why: 'it is no target at all',
+      expect: [nobody],
+    },
+    {
+      fires: 'QuorumExporterDown',
+      // A push is looked back on for five minutes, and the alert waits for two.
+      at: '37m30s',
+      series: nothing + { [pushed]: '1x60' },
+      why: 'it pushes no more',
+      expect: [nobody],
+    },
+    quiet('QuorumExporterDown', nothing + { [pushed]: c.always(1) }, why='it pushes, and is no target'),
+    quiet('QuorumExporterDown', nothing + { [pushed]: '1x30 _x5 1x113' }, '18m', 'it pushes again after a restart'),
     quiet('QuorumExporterDown', { ['up{%s}' % c.target]: '1x60 0x1 1x87' }, '31m', 'a restart of a minute'),
     {
       local parse = 'source="mntr", kind="value"',

@@ -15,7 +15,7 @@ local filled(template, labels, expected) =
     values,
     std.strReplace(
       std.foldl(replaced, std.objectFields(labels), template),
-      '{{ if $labels.instance }} at %s{{ end }}' % std.get(labels, 'instance', '{{ $labels.instance }}'),
+      '{{ if $labels.instance }} at %s{{ else }}, and none pushes to it{{ end }}' % std.get(labels, 'instance', '{{ $labels.instance }}'),
       std.get(expected, 'at', '')
     )
   );
