@@ -2,6 +2,7 @@
 function(config, query, alert, words)
   local cluster = config.clusterLabel;
   local member = config.memberLabel;
+  local least(name) = query.overMember('min_over_time', name, config.rateWindow);
   local isLeader = query.ofMember('quorum_member_role', 'role="leader"');
   [
     alert(
@@ -56,13 +57,21 @@ function(config, query, alert, words)
     alert(
       'QuorumOutstandingRequestsGrowing',
       'warning',
-      '(%s or %s) > %g' % [
-        query.overMember('min_over_time', 'quorum_requests_outstanding', config.rateWindow),
-        query.overMember('min_over_time', 'quorum_proposals_pending', config.rateWindow),
+      // The requests of a ZooKeeper leader are those of its own clients, its proposals those of all members' clients: either
+      // may be many. Proposals that are left over from when it was deposed are in no member's requests. etcd tells proposals
+      // alone.
+      '%s > %g\nor\n%s > %g\nunless on (%s)\nsum by (%s) (%s) <= %g' % [
+        least('quorum_requests_outstanding'),
+        config.outstandingRequests,
+        least('quorum_proposals_pending'),
+        config.outstandingRequests,
+        cluster,
+        cluster,
+        least('quorum_requests_outstanding'),
         config.outstandingRequests,
       ],
       'Requests pile up in a member.',
-      'Member %(member)s of cluster %(cluster)s never had less than {{ $value }} requests inside it lately: clients send more than it can do. See on the write path which stage is slow (quorum_write_stage_seconds), and which clients send so much.' % words,
+      'Member %(member)s of cluster %(cluster)s never had less than {{ $value }} requests or proposals inside it lately: clients send more than it can do. See on the write path which stage is slow (quorum_write_stage_seconds), and which clients send so much.' % words,
     ),
     alert(
       'QuorumFileDescriptorsHigh',

@@ -29,6 +29,8 @@ function(n)
   };
   local ofLast(name, labels='') = c.ofMember(name, n, labels);
   local histogram(name, sum, count) = of(name + '_sum', sum) + of(name + '_count', count);
+  local requests(each) = { [c.ofMember('quorum_requests_outstanding', i)]: c.always(each) for i in members };
+  local proposals(value) = { [c.ofMember('quorum_proposals_pending', 1)]: c.always(value) };
   // Without anything, an exporter's own series, scraped and pushed, and the alert that there is none.
   local nothing = { [series]: null for series in std.objectFields(c.healthy(n)) };
   local build = 'quorum_exporter_build_info{%s, version="1"}' % c.target;
@@ -225,6 +227,26 @@ function(n)
       '150',
       why='proposals, where requests are not told'
     ),
+    {
+      fires: 'QuorumOutstandingRequestsGrowing',
+      at: '60m',
+      why: 'proposals of a leader, for requests that are spread over members',
+      series: requests(50) + proposals(150),
+      expect: [{ alert: 'QuorumOutstandingRequestsGrowing', labels: { member: c.member(1) }, value: '150' }],
+    },
+    {
+      fires: 'QuorumOutstandingRequestsGrowing',
+      at: '60m',
+      why: 'a leader that has too many of both',
+      series: requests(0) + proposals(150) + { [c.ofMember('quorum_requests_outstanding', 1)]: c.always(110) },
+      expect: [{ alert: 'QuorumOutstandingRequestsGrowing', labels: { member: c.member(1) }, value: '110' }],
+    },
+    quiet(
+      'QuorumOutstandingRequestsGrowing',
+      requests(20) + proposals(150),
+      why='proposals that a leader has left over from when it was deposed'
+    ),
+    quiet('QuorumOutstandingRequestsGrowing', requests(100) + proposals(100), why='neither is too many'),
     quiet('QuorumOutstandingRequestsGrowing', of('quorum_requests_outstanding', '_x100 150x49'), '51m', 'one sample is no window'),
     quiet('QuorumOutstandingRequestsGrowing', of('quorum_requests_outstanding', '150x100 90 150x48'), '54m', 'it came down'),
     about(
