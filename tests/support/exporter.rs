@@ -1,5 +1,7 @@
 //! `quorumeter export`, as a process.
 
+#![allow(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::ExitStatusExt as _;

@@ -324,7 +324,7 @@ impl Operations {
                 shared.stats().died(*operation, rate_per_s, DEFECT);
             }
         }
-        pending().await
+        pending::<()>().await;
     }
 }
 
