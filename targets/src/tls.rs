@@ -118,7 +118,7 @@ pub enum TlsFailure {
     Closed,
     /// What came is not TLS.
     #[error(
-        "the member does not speak TLS on this port; use its secure port, or zk:// for a port without TLS"
+        "the member does not speak TLS on this port; use its secure port, or a scheme without TLS (zk://, http)"
     )]
     NotTls,
     /// TLS came where none was expected.
