@@ -116,6 +116,7 @@ fn a_canary_with_credentials_works_where_others_may_not_and_its_nodes_are_its_ow
     };
     let mut owner = client(Some(Auth::digest("anna", "hunter2")));
     runtime.block_on(owner.create("/locked", b"", false)).unwrap();
+    runtime.block_on(client(None).create("/open", b"", false)).unwrap();
     let nodes = srvr(server.address()).node_count;
 
     let target = format!("c={}", url(server.address()));
@@ -123,6 +124,8 @@ fn a_canary_with_credentials_works_where_others_may_not_and_its_nodes_are_its_ow
     let exporter = Exporter::start(&args);
     let text = exporter.metrics_when("it may not", |text| probes(text, "write", "failed") > 3.0);
     assert_eq!(probes(&text, "write", "ok"), 0.0, "{text}");
+    let page = exporter.get("/", "").1;
+    assert!(page.contains("c: canary: cannot create /locked/canary-") && page.contains("NoAuth"), "{page}");
     exporter.end();
 
     let with = [&args[..], &["--auth-user", "anna", "--password-env", "CANARY_PASSWORD"]].concat();
@@ -131,6 +134,20 @@ fn a_canary_with_credentials_works_where_others_may_not_and_its_nodes_are_its_ow
         OPERATIONS.iter().all(|operation| probes(text, operation, "ok") > 3.0)
     });
     assert!(!text.contains("hunter2") && !exporter.get("/", "").1.contains("hunter2"));
+    // One of somebody else's, below the same node, is left alone and is no trouble.
+    let no_one = Exporter::start(&["--target", &target, "--canary", "20/s", "--canary-root", "/open"]);
+    no_one.metrics_when("it may here", |text| probes(text, "write", "ok") > 3.0);
+    let mut with_open = with.clone();
+    with_open[5] = "/open";
+    let another = Exporter::start_with(&[("CANARY_PASSWORD", "hunter2")], &with_open);
+    another.metrics_when("so may it", |text| probes(text, "write", "ok") > 3.0);
+    let third = Exporter::start(&["--target", &target, "--canary", "20/s", "--canary-root", "/open"]);
+    third.metrics_when("and it", |text| probes(text, "write", "ok") > 3.0);
+    let page = third.get("/", "").1;
+    assert!(!page.contains("canary: "), "{page}");
+    for one in [no_one, another, third] {
+        one.end();
+    }
     let canaries = runtime.block_on(owner.children("/locked")).unwrap();
     let node = format!("/locked/{}/data/value", canaries.first().unwrap());
     runtime.block_on(owner.get(&node)).unwrap();

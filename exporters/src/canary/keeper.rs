@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quorumeter_targets::zookeeper::Client;
-use quorumeter_targets::zookeeper::root::clean;
+use quorumeter_targets::zookeeper::root::{RootError, clean};
 use quorumeter_zk::{ErrorCode, path};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -40,22 +40,20 @@ impl Keeper {
     /// Makes the nodes. Returns after the first attempt: operations without a node fail, and say so.
     pub(super) async fn prepare(&mut self, shared: &Shared, ending: &mut watch::Receiver<bool>) {
         tokio::select! {
-            looked = self.look_within_limit() => if let Err(trouble) = looked {
-                shared.stats().cannot_begin(trouble.to_string());
-            },
+            () = self.look_and_tell(shared) => {}
             _ = ending.wait_for(|stop| *stop) => {}
         }
     }
 
-    /// Keeps them until the end is wanted. What goes wrong shows in the operations.
-    pub(super) async fn keep(&mut self, ending: &mut watch::Receiver<bool>) {
+    /// Keeps them until the end is wanted.
+    pub(super) async fn keep(&mut self, shared: &Shared, ending: &mut watch::Receiver<bool>) {
         loop {
             tokio::select! {
                 () = sleep(LOOK_EVERY) => {}
                 _ = ending.wait_for(|stop| *stop) => return,
             }
             tokio::select! {
-                _ = self.look_within_limit() => {}
+                () = self.look_and_tell(shared) => {}
                 _ = ending.wait_for(|stop| *stop) => return,
             }
         }
@@ -76,6 +74,12 @@ impl Keeper {
         if let Some(client) = self.client {
             close(client).await;
         }
+    }
+
+    /// What goes wrong shows in the operations, and why it does here.
+    async fn look_and_tell(&mut self, shared: &Shared) {
+        let looked = self.look_within_limit().await;
+        shared.stats().of_nodes(looked.err().map(|trouble| trouble.to_string()));
     }
 
     async fn look_within_limit(&mut self) -> Result<(), Trouble> {
@@ -124,12 +128,20 @@ async fn exists(client: &mut Client, node: &str) -> Result<bool, Trouble> {
     }
 }
 
-/// Removes what killed canaries with the same parent have left.
+/// Removes what killed canaries with the same parent have left, as far as it may: those of others are theirs to remove.
 async fn remove_left_over(client: &mut Client, place: &Place) -> Result<(), Trouble> {
-    for name in client.children(&place.parent).await? {
+    let names = match client.children(&place.parent).await {
+        Err(error) if error.code() == Some(ErrorCode::NO_AUTH) => return Ok(()),
+        other => other?,
+    };
+    for name in names {
         let root = path::child(&place.parent, &name);
         if name.starts_with(NAME) && root != place.root.path {
-            clean(client, &root).await.map_err(Trouble::other)?;
+            match clean(client, &root).await {
+                Err(RootError::Client(error) | RootError::Refused { source: error, .. })
+                    if error.code() == Some(ErrorCode::NO_AUTH) => {}
+                cleaned => _ = cleaned.map_err(Trouble::other)?,
+            }
         }
     }
     Ok(())

@@ -294,7 +294,7 @@ fn run(place: Place, shared: Arc<Shared>, stopped: watch::Receiver<bool>) {
             }
         }
         tokio::select! {
-            () = keeper.keep(&mut ending) => {}
+            () = keeper.keep(&shared, &mut ending) => {}
             () = operations.watch_over(&shared, place.rate_per_s) => {}
         }
         while operations.tasks.join_next().await.is_some() {}

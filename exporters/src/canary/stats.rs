@@ -52,7 +52,11 @@ impl Outcome {
 
 /// Counts and times of all operations, from 0.
 #[derive(Debug, Default)]
-pub(super) struct Stats([OfOne; 4]);
+pub(super) struct Stats {
+    of: [OfOne; 4],
+    /// What is wrong with the nodes.
+    of_nodes: Option<String>,
+}
 
 #[derive(Debug, Default)]
 struct OfOne {
@@ -84,7 +88,7 @@ impl Stats {
         took: Duration,
         trouble: Option<String>,
     ) {
-        let one = &mut self.0[operation as usize];
+        let one = &mut self.of[operation as usize];
         one.ended[outcome as usize] += 1;
         let bucket = BUCKETS_NS.iter().position(|bound| took.as_nanos() <= u128::from(*bound));
         if let Some(bucket) = bucket {
@@ -99,37 +103,38 @@ impl Stats {
 
     /// Notes operations that were due and not sent.
     pub(super) fn missed(&mut self, operation: Operation, missed: u64) {
-        self.0[operation as usize].missed += missed;
+        self.of[operation as usize].missed += missed;
     }
 
-    /// Notes why operations cannot even begin.
-    pub(super) fn cannot_begin(&mut self, trouble: String) {
-        self.0[0].trouble = Some(trouble);
+    /// Notes why the nodes of the operations are not as they should be, or that they are.
+    pub(super) fn of_nodes(&mut self, trouble: Option<String>) {
+        self.of_nodes = trouble;
     }
 
     /// Notes that nobody performs an operation from now on, though it is due as often as this: all that fall due are
     /// missed. What it died of first counts.
     pub(super) fn died(&mut self, operation: Operation, rate_per_s: f64, why: &str) {
-        let one = &mut self.0[operation as usize];
+        let one = &mut self.of[operation as usize];
         one.died.get_or_insert_with(|| Death { at: Instant::now(), rate_per_s, why: why.to_owned() });
     }
 
     /// Whether an operation has died.
     pub(super) fn has_died(&self) -> bool {
-        self.0.iter().any(|one| one.died.is_some())
+        self.of.iter().any(|one| one.died.is_some())
     }
 
     pub(super) fn trouble(&self) -> Option<String> {
-        let death = self.0.iter().find_map(|one| one.died.as_ref());
+        let death = self.of.iter().find_map(|one| one.died.as_ref());
         match death {
             Some(death) => Some(death.why.clone()),
-            None => self.0.iter().find_map(|one| one.trouble.clone()),
+            // Of operations without their nodes it is the reason.
+            None => self.of_nodes.clone().or_else(|| self.of.iter().find_map(|one| one.trouble.clone())),
         }
     }
 
     pub(super) fn families(&self, cluster: &str, into: &mut Families) {
         let now = Instant::now();
-        for (operation, one) in Operation::ALL.into_iter().zip(&self.0) {
+        for (operation, one) in Operation::ALL.into_iter().zip(&self.of) {
             let labels = |more: &[&str]| {
                 [cluster, operation.name()]
                     .iter()
@@ -212,7 +217,7 @@ mod tests {
         for took in times {
             stats.ended(Operation::Read, Outcome::Ok, took, None);
         }
-        let histogram = stats.0[Operation::Read as usize].histogram();
+        let histogram = stats.of[Operation::Read as usize].histogram();
         assert_eq!(histogram.buckets[..2], [(0.000_05, 2), (0.0001, 3)]);
         assert_eq!(histogram.buckets[16..], [(3.2768, 3), (6.5536, 4)]);
         assert_eq!((histogram.count, histogram.sum), (5, times.iter().sum::<Duration>().as_secs_f64()));
@@ -228,12 +233,12 @@ mod tests {
         stats.died(Operation::Read, 1000.0, "another");
         assert!(stats.has_died());
         assert_eq!(stats.trouble().as_deref(), Some("a defect"));
-        let one = &stats.0[Operation::Read as usize];
+        let one = &stats.of[Operation::Read as usize];
         let at = one.died.as_ref().unwrap().at;
         for (after_ms, missed) in [(0, 2), (499, 2), (500, 3), (10_000, 22)] {
             assert_eq!(one.missed_until(at + Duration::from_millis(after_ms)), missed, "{after_ms}");
         }
-        assert_eq!(stats.0[Operation::Write as usize].missed_until(at + Duration::from_secs(9)), 0);
+        assert_eq!(stats.of[Operation::Write as usize].missed_until(at + Duration::from_secs(9)), 0);
     }
 
     #[test]
@@ -243,6 +248,10 @@ mod tests {
         stats.ended(Operation::Write, Outcome::Unknown, Duration::from_secs(5), Some("no answer".into()));
         stats.missed(Operation::Write, 4);
         assert_eq!(stats.trouble().as_deref(), Some("no answer"));
+        stats.of_nodes(Some("may not create them".into()));
+        assert_eq!(stats.trouble().as_deref(), Some("may not create them"));
+        stats.of_nodes(None);
+        assert_eq!(stats.trouble().as_deref(), Some("no answer"));
         stats.ended(Operation::Write, Outcome::Ok, Duration::from_millis(1), None);
         assert_eq!(stats.trouble(), None);
         let told = told(&stats);
@@ -250,6 +259,6 @@ mod tests {
             assert_eq!(number(&told, ["c", "write", outcome]), count, "{outcome}");
         }
         assert_eq!(told.iter().filter(|(name, _)| *name == catalog::PROBE_LAST_OK.name).count(), 1);
-        assert_eq!(stats.0[0].histogram().count, 3, "what was missed took no time");
+        assert_eq!(stats.of[0].histogram().count, 3, "what was missed took no time");
     }
 }
