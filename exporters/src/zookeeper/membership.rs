@@ -37,7 +37,7 @@ pub fn conf(sample: &mut Sample, answer: &str) -> Result<(), ParseError> {
 }
 
 /// Whether these lines make a quorum of any majority of the voters: without groups, or with a single one of all voters, each
-/// of the same weight.
+/// of the same weight. Whoever else is in it weighs in what is to be exceeded, and never acknowledges.
 fn is_majority(membership: &str) -> Result<bool, ParseError> {
     let mut voters = BTreeSet::new();
     let mut groups: Vec<BTreeSet<&str>> = Vec::new();
@@ -58,7 +58,8 @@ fn is_majority(membership: &str) -> Result<bool, ParseError> {
         [] => true,
         [group] => {
             let of_voters: BTreeSet<i64> = voters.iter().map(weight).collect();
-            voters.is_subset(group) && of_voters.len() == 1 && of_voters.iter().all(|weight| *weight > 0)
+            let is_equal = of_voters.len() == 1 && of_voters.iter().all(|weight| *weight > 0);
+            is_equal && voters.is_subset(group) && group.difference(&voters).all(|other| weight(other) == 0)
         }
         _ => false,
     })
@@ -83,6 +84,9 @@ mod tests {
             ("group.1=1:2:3\nweight.1=1\nweight.2=1\nweight.3=1\n", true),
             ("group.1=1:2:3\nweight.1=2\nweight.2=2\nweight.3=2\nweight.4=0\n", true),
             ("group.1=1:2:3\n", true),
+            ("group.1=1:2:3:4\nweight.4=0\n", true),
+            ("group.1=1:2:3:4\nweight.4=1\n", false),
+            ("group.1=1:2:3:9\nweight.9=1\n", false),
             ("group.1=1:2:3\nweight.1=3\nweight.2=1\nweight.3=1\n", false),
             ("group.1=1:2:3\nweight.3=0\n", false),
             ("group.1=1:2:3\nweight.1=0\nweight.2=0\nweight.3=0\n", false),
