@@ -9,8 +9,9 @@
 //! | etcd | `/metrics`, and of the JSON gateway status and member list |
 //! | Consul | agent, leader, raft configuration, metrics; of the leader autopilot's health |
 //!
-//! None of them changes anything in a member, or costs it more the more clients or data it has. A question that a member
-//! refuses is not asked again for a [minute](REFUSED_FOR).
+//! None of them changes anything in a member, or costs it more the more clients or data it has; but for `conf`, which looks
+//! at the files of the data, and is therefore asked so seldom. A question that a member refuses is not asked again for a
+//! [minute](REFUSED_FOR).
 
 mod address;
 mod consul;

@@ -305,6 +305,27 @@ async fn what_makes_a_quorum_is_asked_once_in_a_while_and_told_each_time() {
 }
 
 #[tokio::test]
+async fn what_makes_a_quorum_is_asked_again_of_a_member_that_had_just_ceased_to_serve() {
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    let server = Server::start(|question| match question {
+        "conf" if ASKED.fetch_add(1, Ordering::Relaxed) == 0 => {
+            Text("This ZooKeeper instance is not currently serving requests\n")
+        }
+        "conf" => Text(fixture!("zookeeper/3.9.4-groups/follower.conf.txt")),
+        other => leader_of_zookeeper(other),
+    })
+    .await;
+    let asker = asker(System::ZooKeeper, vec![server.watched()]);
+    for told in [None, Some(false), Some(false)] {
+        let one = asker.ask().await.remove(0);
+        assert_eq!(problems(&one), []);
+        let sample = one.sample.unwrap();
+        assert_eq!((sample.has_majorities, sample.serving), (told, Some(true)));
+    }
+    assert_eq!(ASKED.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
 async fn what_is_refused_is_not_asked_again_at_once() {
     let refused = fixture!("zookeeper/written/refused.mntr.txt");
     let server = Server::start(|question| match question {

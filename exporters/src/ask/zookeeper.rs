@@ -134,14 +134,16 @@ impl Member {
                 Ok(addresses) => self.word(&addresses, "conf", deadline).await,
                 Err(failure) => Err(failure),
             };
-            // What went wrong is told once.
-            let is_told = |text: &String| match zookeeper::conf(&mut Sample::default(), text) {
-                Ok(()) => true,
-                Err(error) => error.is_refusal(),
-            };
-            match answer {
-                Ok(text) if is_told(&text) => conf().text = Some(text),
-                other => return told.take("conf", other, zookeeper::conf),
+            let mut alone = Sample::default();
+            match answer.as_ref().map(|text| zookeeper::conf(&mut alone, text)) {
+                // It has ceased to serve since it was asked the words: that tells nothing of quorums, and costs it nothing.
+                Ok(Ok(())) if alone.serving == Some(false) => {
+                    conf().asked = None;
+                    return told.take("conf", answer, zookeeper::conf);
+                }
+                Ok(Ok(()) | Err(ParseError::Refused)) => conf().text = answer.ok(),
+                // What went wrong is told once.
+                _ => return told.take("conf", answer, zookeeper::conf),
             }
         }
         let text = conf().text.clone();
