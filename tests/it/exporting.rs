@@ -14,7 +14,8 @@ use quorumeter_ensemble::scripted::{Action, Scripted, Step, Trigger};
 use quorumeter_targets::session::Timeouts;
 use quorumeter_targets::url::HostPort;
 use quorumeter_targets::zookeeper::{Auth, Client, DialSettings, Root, driver};
-use quorumeter_zk::{ErrorCode, OpCode};
+use quorumeter_zk::request::{Create, Request, create_mode};
+use quorumeter_zk::{Acl, ErrorCode, OpCode};
 use rustix::process::Signal;
 
 use crate::support::exporter::{Exporter, LIMIT, get, value};
@@ -156,6 +157,38 @@ fn a_canary_with_credentials_works_where_others_may_not_and_its_nodes_are_its_ow
     let said = exporter.end();
     assert!(!said.contains("hunter2"), "{said}");
     assert_eq!(srvr(server.address()).node_count, nodes, "it has removed its nodes");
+}
+
+#[test]
+fn a_canary_works_below_a_node_of_its_own_that_is_below_one_where_it_may_nothing() {
+    let server = empty();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let target: quorumeter_targets::TargetUrl = url(server.address()).parse().unwrap();
+        let members = driver::resolve(&target.members, None).await.unwrap();
+        let timeouts = Timeouts { session_ms: 10_000, connect_ms: 5000, read_share: 0.5 };
+        let settings =
+            DialSettings { auth: Some(Auth::digest("anna", "hunter2")), ..DialSettings::default() };
+        let mut owner = Client::connect(members, timeouts, settings, LIMIT).await.unwrap();
+        owner.create("/locked", b"", false).await.unwrap();
+        let open = Create {
+            path: "/locked/open".into(),
+            data: Some(b""),
+            acl: [Acl::OPEN][..].into(),
+            flags: create_mode::PERSISTENT,
+        };
+        owner.call(&Request::Create(open), |_| Some(())).await.unwrap();
+        owner.close().await;
+    });
+    let nodes = srvr(server.address()).node_count;
+    let target = format!("c={}", url(server.address()));
+    let exporter =
+        Exporter::start(&["--target", &target, "--canary", "20/s", "--canary-root", "/locked/open"]);
+    exporter.metrics_when("it is well", |text| {
+        OPERATIONS.iter().all(|operation| probes(text, operation, "ok") > 3.0)
+    });
+    exporter.end();
+    assert_eq!(srvr(server.address()).node_count, nodes, "it has removed its nodes, and no other");
 }
 
 #[test]

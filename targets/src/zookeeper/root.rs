@@ -118,6 +118,8 @@ impl Root {
             match client.create(path, self.mark().as_bytes(), false).await {
                 Ok(_) => {}
                 Err(e) if e.code() == Some(ErrorCode::NODE_EXISTS) => {}
+                // Members look whether it may be created before they look whether it is there.
+                Err(e) if e.code() == Some(ErrorCode::NO_AUTH) && is_there(client, path).await? => {}
                 Err(source) => return Err(refused("create", path, source)),
             }
         }
@@ -395,6 +397,16 @@ fn ignore_gone(result: Result<(), ClientError>) -> Result<bool, ClientError> {
     match result {
         Ok(()) => Ok(true),
         Err(e) if matches!(e.code(), Some(ErrorCode::NO_NODE | ErrorCode::NOT_EMPTY)) => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+/// Whether there is a node, be it one that may not be read.
+async fn is_there(client: &mut Client, path: &str) -> Result<bool, ClientError> {
+    match client.get(path).await {
+        Ok(_) => Ok(true),
+        Err(e) if e.code() == Some(ErrorCode::NO_AUTH) => Ok(true),
+        Err(e) if e.code() == Some(ErrorCode::NO_NODE) => Ok(false),
         Err(e) => Err(e),
     }
 }
