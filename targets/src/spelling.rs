@@ -29,12 +29,25 @@ pub fn explain(message: &str, key: Option<&str>) -> (String, Option<String>) {
             .unwrap_or_else(|| format!("known: {}", known.join(", ")));
         return (format!("{variant:?} is none of the known values"), Some(help));
     }
-    let message = message.replace("expected u32", "expected a whole number from 0 to 4294967295");
+    let message =
+        without_value(message).replace("expected u32", "expected a whole number from 0 to 4294967295");
     let message = match key {
         Some(key) => format!("{key}: {message}"),
         None => message,
     };
     (message, None)
+}
+
+/// Without the value that is of another type: a secret may stand where a table of what to find it by belongs.
+fn without_value(message: &str) -> String {
+    let found = message.strip_prefix("invalid type: ").and_then(|rest| rest.rsplit_once(", expected "));
+    match found {
+        Some((found, expected)) => {
+            let kind = found.split(['"', '`']).next().unwrap_or_default().trim_end();
+            format!("invalid type: {kind}, expected {expected}")
+        }
+        None => message.to_owned(),
+    }
 }
 
 /// The known word that is nearest to what was written, if any is near.

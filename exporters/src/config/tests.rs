@@ -123,6 +123,11 @@ fn a_mistake_is_told_with_its_place_and_what_would_help() {
             Some((4, 43)),
             "no key \"password\"",
         ),
+        (
+            format!("{cluster}canary = {{ rate = 1, auth = \"u:hunter2, expected \\\"hunter2\" }}"),
+            Some((4, 29)),
+            "invalid type: string, expected",
+        ),
         (format!("{cluster}tls = {{ ca = \"ca.pem\" }}"), Some((4, 7)), "write zks://HOST:PORT"),
         (cluster.replace("zk:", "zks:") + "tls = { cert = \"c.pem\" }", Some((4, 7)), "belong together"),
         (format!("{cluster}token_env = \"T\""), Some((4, 13)), "etcd:// and consul://"),
