@@ -182,3 +182,41 @@ fn peer_acks(told: &Scraped) -> Vec<(String, Histogram)> {
     acks.truncate(PEERS_MAX);
     acks
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    use quorumeter_zk::four_letter::Mntr;
+
+    use super::*;
+
+    fn files_below(dir: &Path) -> Vec<PathBuf> {
+        let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+        entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+    }
+
+    #[test]
+    fn no_key_that_is_made_use_of_is_passed_over() {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        let mut told = [0, 0];
+        for path in files_below(&fixtures).iter().filter(|path| path.to_string_lossy().contains(".mntr.")) {
+            let text = fs::read_to_string(path).unwrap();
+            let Ok(entries) = Mntr::parse_entries(&text) else { continue };
+            for (place, system) in [Dialect::ZooKeeper, Dialect::Keeper].into_iter().enumerate() {
+                let take = |is_used: fn(&str) -> bool| {
+                    let used = entries.iter().filter(|(key, _)| is_used(key));
+                    let numbers = used.filter_map(|(key, value)| Some((*key, value.trim().parse().ok()?)));
+                    let mut sample = Sample { system: Some(system), ..Sample::default() };
+                    take_metrics(&mut sample, &Scraped::of_entries(numbers), true);
+                    sample
+                };
+                let sample = take(is_known);
+                told[place] += sample.values.len();
+                assert_eq!(sample, take(|_| true), "{}", path.display());
+            }
+        }
+        assert!(told.iter().all(|told| *told > 100), "{told:?}");
+    }
+}
