@@ -58,8 +58,9 @@ function(config, query, alert, words)
       'QuorumOutstandingRequestsGrowing',
       'warning',
       // The requests of a ZooKeeper leader are those of its own clients, its proposals those of all members' clients: either
-      // may be many. Proposals that are left over from when it was deposed are in no member's requests. etcd tells proposals
-      // alone.
+      // may be many. Proposals that are left over from when it was deposed are in no member's requests: whether there are so
+      // many is told by means, as the least of several members are not of one moment. Requests of members that are not watched
+      // are not known. etcd tells proposals alone.
       '%s > %g\nor\n%s > %g\nunless on (%s)\nsum by (%s) (%s) <= %g' % [
         least('quorum_requests_outstanding'),
         config.outstandingRequests,
@@ -67,7 +68,7 @@ function(config, query, alert, words)
         config.outstandingRequests,
         cluster,
         cluster,
-        least('quorum_requests_outstanding'),
+        query.overMember('avg_over_time', 'quorum_requests_outstanding', config.rateWindow),
         config.outstandingRequests,
       ],
       'Requests pile up in a member.',

@@ -237,6 +237,16 @@ function(n)
     {
       fires: 'QuorumOutstandingRequestsGrowing',
       at: '60m',
+      why: 'proposals of a leader, for requests that move from one member to another and back',
+      series: requests(0) + proposals(150) + {
+        [c.ofMember('quorum_requests_outstanding', 2)]: c.inTurn(10, 140),
+        [c.ofMember('quorum_requests_outstanding', 3)]: c.inTurn(140, 10),
+      },
+      expect: [{ alert: 'QuorumOutstandingRequestsGrowing', labels: { member: c.member(1) }, value: '150' }],
+    },
+    {
+      fires: 'QuorumOutstandingRequestsGrowing',
+      at: '60m',
       why: 'a leader that has too many of both',
       series: requests(0) + proposals(150) + { [c.ofMember('quorum_requests_outstanding', 1)]: c.always(110) },
       expect: [{ alert: 'QuorumOutstandingRequestsGrowing', labels: { member: c.member(1) }, value: '110' }],

@@ -12,8 +12,9 @@
   ofMember(name, i, labels='')::
     cluster.ofCluster(name, 'member="%s"%s' % [cluster.member(i), if labels == '' then '' else ', ' + labels]),
 
-  // Values: one all the time; another from 30.5 minutes on; each step more; some for a while from 50.5 minutes on.
+  // Values: one all the time; two in turn; another from 30.5 minutes on; each step more; some for a while from 50.5 minutes on.
   always(value):: '%dx%d' % [value, steps],
+  inTurn(one, other):: std.join(' ', std.repeat(['%d %d' % [one, other]], steps / 2)),
   turns(before, after):: '%sx60 %sx%d' % [before, after, steps - 61],
   // It is told no more from then on.
   silent(before):: '%dx60 stale' % before,
