@@ -56,7 +56,7 @@ function(config, kit)
               panel.query('sum by (instance, stream) (rate(bench_operations_total{%s, outcome="ok"}[%s]))' % [streams, window], '{{instance}} {{stream}} achieved'),
             ]
           ),
-          panel.stacked(
+          panel.lines(
             'Outcomes other than ok',
             'ops',
             'failed: the reply proves that it was not applied; unknown: sent, and nothing proves what became of it; shed: never sent. All at 0 while all is well.',

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use quorumeter_exporters::catalog::{Kind, Scope};
 use serde_json::Value;
 
-use crate::query::{self, Place, metric_of};
+use crate::query::{self, Place, Selection, metric_of};
 
 /// Units of Grafana that panels use.
 const UNITS: [&str; 8] = ["none", "short", "s", "ops", "pps", "bytes", "Bps", "percentunit"];
@@ -55,7 +55,14 @@ pub(crate) fn faults(dashboard: &Value) -> Vec<String> {
         if text(annotation, "/datasource/uid") != "${datasource}" {
             faults.push(format!("{name}: it does not read the data source variable"));
         }
-        let wrong = query::faults(text(annotation, "/expr"), Place::Dashboard);
+        let expr = text(annotation, "/expr");
+        let mut wrong = query::faults(expr, Place::Dashboard);
+        let of_runs = |selection: &Selection| {
+            metric_of(&selection.name).is_some_and(|(metric, _)| metric.scope == Scope::Bench)
+        };
+        wrong.extend(
+            query::selections(expr).unwrap_or_default().iter().filter(|s| of_runs(s)).filter_map(added_up),
+        );
         faults.extend(wrong.into_iter().map(|fault| format!("{name}: {fault}")));
     }
     faults
@@ -114,8 +121,11 @@ fn panel_faults(panel: &Value) -> Vec<String> {
             }
             // A heat map has one histogram: what it adds up it must say.
             let heatmap = text(panel, "/type") == "heatmap";
-            if metric.scope == Scope::Bench && !heatmap && !selection.by.contains("instance") {
-                faults.push(format!("{} is added up over runs", selection.name));
+            if metric.scope == Scope::Bench && !heatmap {
+                faults.extend(added_up(&selection));
+                if text(panel, "/fieldConfig/defaults/custom/stacking/mode") == "normal" {
+                    faults.push(format!("{} of one run is drawn on top of another's", selection.name));
+                }
             }
             if metric.scope == Scope::Bench && heatmap && !description.contains("All runs chosen together") {
                 faults.push(format!("it does not say that it adds up {} over runs", selection.name));
@@ -128,6 +138,12 @@ fn panel_faults(panel: &Value) -> Vec<String> {
         }
     }
     faults
+}
+
+/// Runs are told apart by the label `instance`.
+fn added_up(selection: &Selection) -> Option<String> {
+    let is_kept = selection.by.contains("instance");
+    (!is_kept).then(|| format!("{} is added up over runs", selection.name))
 }
 
 /// A legend names only labels that the query keeps, and says something.
@@ -319,6 +335,16 @@ fn faults_of_what_is_told_of_runs_are_found() {
             "/annotations/list/0/expr",
             r#"max by (instance, phase) (bench_phase{job=~"$job"}) == 1"#.into(),
             "is selected by no run",
+        ),
+        (
+            "/annotations/list/0/expr",
+            r#"max by (phase) (bench_phase{job=~"$job", instance=~"$run"}) == 1"#.into(),
+            "Phases: bench_phase is added up over runs",
+        ),
+        (
+            "/panels/PANEL/fieldConfig/defaults/custom/stacking/mode",
+            "normal".into(),
+            "bench_late_operations_total of one run is drawn on top of another's",
         ),
         ("/templating/list/3/multi", false.into(), "the run cannot be all"),
         ("/templating/list/3/description", "".into(), "what that means is not said"),
