@@ -1,6 +1,6 @@
 //! What watching does to what is watched: response times and CPU of a real `zookeeper:3` under a fixed load, without polls, with
-//! polls (`srvr` and `mntr` of each member) at 1 s and at 0.1 s, and of another one with ZooKeeper's own Prometheus provider
-//! switched on, which nobody scrapes, without polls.
+//! polls (`srvr` of each member, and its `mntr` no more than once a second) at 1 s and at 0.1 s, and of another one with ZooKeeper's
+//! own Prometheus provider switched on, which nobody scrapes, without polls.
 //!
 //! Both ensembles are up all the time, and warm before anything counts. Rounds are interleaved, A B C D and D C B A in turn, so that
 //! what drifts with time is not told as an effect, and each is compared with the same round without polls. Every round
