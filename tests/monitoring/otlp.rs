@@ -58,12 +58,26 @@ fn what_a_run_pushes_arrives_in_prometheus_as_it_is_scraped_and_recorded() {
     assert!(scraped.len() > 50, "{scraped:#?}");
     assert_eq!(only_in(&scraped, &pushed), [""; 0], "scraped and not pushed");
     assert_eq!(only_in(&pushed, &scraped), [""; 0], "pushed and not scraped");
+    let buckets = format!("{{job=\"{PUSHED}\", __name__=~\"bench_.+_bucket\"}}");
+    assert_eq!(prometheus.label_values("__name__", &buckets), [""; 0], "pushed as classic histograms");
 
     let record = RecordReader::open(&dir.path().join("run")).unwrap();
+    let summary = record.summary().unwrap().unwrap();
     for op in ["read", "write"] {
-        let recorded = Recorded::of(&record, &format!("app.{op}.all.response"));
-        let selector = format!("bench_response_seconds{{job=\"{PUSHED}\", stream=\"app\", op=\"{op}\"}}");
-        agree(&prometheus, &selector, &recorded);
+        let of = format!("job=\"{PUSHED}\", stream=\"app\", op=\"{op}\"");
+        for (time, population) in [("response", "all"), ("service", "ok")] {
+            let recorded = Recorded::of(&record, &format!("app.{op}.{population}.{time}"));
+            agree(&prometheus, &format!("bench_{time}_seconds{{{of}}}"), &recorded);
+        }
+        let ended = &summary.ops[&format!("app.{op}")];
+        let failed = ended.failed.values().sum();
+        assert!(ended.ok > 0, "{ended:?}");
+        for (outcome, n) in
+            [("ok", ended.ok), ("failed", failed), ("unknown", ended.unknown), ("shed", ended.shed)]
+        {
+            let selector = format!("bench_operations_total{{{of}, outcome=\"{outcome}\"}}");
+            assert_eq!(prometheus.now(&selector)[0].points[0].1, n as f64, "{selector}");
+        }
     }
 }
 
@@ -117,7 +131,7 @@ fn series(prometheus: &Prometheus, job: &str) -> BTreeSet<String> {
     all
 }
 
-/// Response times of an op in a record, interval by interval.
+/// Times of an op in a record, interval by interval.
 struct Recorded(Vec<Histogram<u64>>);
 
 impl Recorded {
