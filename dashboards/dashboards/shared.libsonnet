@@ -52,9 +52,10 @@ function(config, kit) {
   applied(matcher, width=12, suffix=''):: panel.lines(
     'Entries applied' + suffix,
     'ops',
-    'How fast each member applies writes; also of systems that count no commits. Followers draw the same line as the leader, or they fall behind. The index begins again with each term on ZooKeeper, where the line dips.',
+    'How fast each member applies writes; also of systems that count no commits. Followers draw the same line as the leader, or they fall behind. The index begins again with each term on ZooKeeper: a gap while the window has an election in it.',
     [panel.query(
-      'max by (%s) (clamp_min(deriv(quorum_applied_index{%s}[%s]), 0))' % [member, matcher, window],
+      'max by (%s) (deriv(quorum_applied_index{%s}[%s]) >= 0)\nunless\nmax by (%s) (changes(quorum_term{%s}[%s])) > 0'
+      % [member, matcher, window, member, matcher, window],
       kit.member
     )],
     width
