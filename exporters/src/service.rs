@@ -234,7 +234,10 @@ impl Setup {
                     canary.renew(access);
                     Some(canary)
                 }
-                (Some((canary, access)), None) => Some(Arc::new(Canary::start(cluster, canary, access))),
+                (Some((canary, access)), None) => {
+                    let before = same.and_then(|old| old.canary.clone());
+                    Some(Arc::new(Canary::start(cluster, canary, access, before)))
+                }
             };
             let memory = same.map(|old| Arc::clone(&old.memory)).unwrap_or_default();
             Arc::new(Watched {

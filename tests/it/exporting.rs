@@ -192,6 +192,33 @@ fn a_canary_works_below_a_node_of_its_own_that_is_below_one_where_it_may_nothing
 }
 
 #[test]
+fn a_canary_with_another_password_is_not_hindered_by_what_the_last_one_made() {
+    let server = empty();
+    let nodes = srvr(server.address()).node_count;
+    let dir = tempfile::tempdir().unwrap();
+    let (path, password) = (dir.path().join("export.toml"), dir.path().join("password"));
+    fs::write(&password, "hunter2\n").unwrap();
+    let auth = format!("{{ user = \"anna\", password_file = \"{}\" }}", password.display());
+    let canary = format!("canary = {{ rate = \"20/s\", auth = {auth} }}");
+    let target = url(server.address());
+    fs::write(&path, format!("[[cluster]]\nname = \"c\"\ntarget = \"{target}\"\n{canary}\n")).unwrap();
+    let exporter = Exporter::start(&["--config".as_ref(), path.as_os_str()]);
+    let is_well = |text: &str| OPERATIONS.iter().all(|operation| probes(text, operation, "ok") > 3.0);
+    exporter.metrics_when("it is well", is_well);
+    fs::write(&password, "hunter3\n").unwrap();
+    exporter.signal(Signal::HUP);
+    let text = exporter.metrics_when("so is the other one", |text| {
+        value(text, "quorum_exporter_reloads_total{outcome=\"ok\"}") == Some(1.0) && is_well(text)
+    });
+    for operation in OPERATIONS {
+        assert_eq!(probes(&text, operation, "failed"), 0.0, "{text}");
+    }
+    let said = exporter.end();
+    assert!(!said.contains("hunter"), "{said}");
+    assert_eq!(srvr(server.address()).node_count, nodes, "both have removed their nodes");
+}
+
+#[test]
 fn a_lost_event_is_given_up_and_the_next_one_arrives() {
     let lose =
         Step { when: Trigger::AtOp { op: Some(OpCode::SET_DATA), number: 20 }, what: Action::DropEvents(1) };

@@ -102,12 +102,24 @@ struct Place {
 }
 
 impl Canary {
-    /// Begins, and goes on until it is stopped, whatever becomes of the ensemble.
-    pub fn start(cluster: &Cluster, settings: &CanarySettings, access: Access) -> Canary {
+    /// Begins, and goes on until it is stopped, whatever becomes of the ensemble. If there was one `before` that said to be
+    /// somebody else, that one ends first: what it made above its nodes would be closed to this one.
+    pub fn start(
+        cluster: &Cluster,
+        settings: &CanarySettings,
+        access: Access,
+        before: Option<Arc<Canary>>,
+    ) -> Canary {
+        let before = before.filter(|before| !before.is_the_same_user(&access));
         let access = Arc::new(Mutex::new(access));
         let place = Place::new(&cluster.target, settings, Arc::clone(&access));
         let rate_per_s = place.rate_per_s;
-        let work = |shared, stopped| run(place, shared, stopped);
+        let work = |shared, stopped| {
+            if let Some(before) = before {
+                before.stop();
+            }
+            run(place, shared, stopped);
+        };
         Canary::begin(rate_per_s, access, work, on_a_thread)
     }
 
@@ -133,8 +145,12 @@ impl Canary {
 
     /// Whether it can go on with this: it is alive, and says to be whom this says, as its nodes may belong to that one alone.
     pub fn goes_on_with(&self, access: &Access) -> bool {
+        self.is_the_same_user(access) && !self.has_died()
+    }
+
+    fn is_the_same_user(&self, access: &Access) -> bool {
         let own = self.access.lock().unwrap_or_else(PoisonError::into_inner);
-        own.settings.auth == access.settings.auth && !self.has_died()
+        own.settings.auth == access.settings.auth
     }
 
     /// Connects with this from now on; what is connected stays so.
