@@ -23,7 +23,7 @@ mod zookeeper;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use quorumeter_targets::http::{HttpSetupError, SecretHeader};
+use quorumeter_targets::http::{Http, HttpSetupError, SecretHeader};
 use quorumeter_targets::url::HostPort;
 use quorumeter_targets::{System, TlsError, TlsOptions};
 use tokio::sync::OnceCell;
@@ -120,8 +120,8 @@ struct Member {
 #[derive(Debug)]
 enum Questions {
     ZooKeeper(zookeeper::Member),
-    Etcd(etcd::Member),
-    Consul(consul::Member),
+    Etcd(Http),
+    Consul(Http),
 }
 
 impl Asker {
@@ -150,20 +150,17 @@ impl Asker {
             other => AskError::Tls(other),
         })?;
         let tls = tls.map(|options| options.load()).transpose()?;
-        let secret = |header| token.as_deref().map(|token| SecretHeader::new(header, token));
+        let http = |watched: &Watched, header| {
+            let secret = token.as_deref().map(|token| SecretHeader::new(header, token));
+            Http::new(&watched.address, tls.as_ref(), secret.as_ref())
+        };
         let members = members.iter().map(|watched| {
             let questions = match system {
                 System::ZooKeeper => {
                     Questions::ZooKeeper(zookeeper::Member::new(watched, tls.as_ref(), https.as_ref())?)
                 }
-                System::Etcd => {
-                    let secret = secret("authorization");
-                    Questions::Etcd(etcd::Member::new(&watched.address, tls.as_ref(), secret.as_ref())?)
-                }
-                System::Consul => {
-                    let secret = secret("x-consul-token");
-                    Questions::Consul(consul::Member::new(&watched.address, tls.as_ref(), secret.as_ref())?)
-                }
+                System::Etcd => Questions::Etcd(http(watched, "authorization")?),
+                System::Consul => Questions::Consul(http(watched, "x-consul-token")?),
             };
             let name = watched.address.to_string();
             Ok(Arc::new(Member { name, questions, refusals: told::Refusals::default() }))
@@ -240,8 +237,8 @@ impl Member {
         let mut told = Told::new(&self.refusals);
         match &self.questions {
             Questions::ZooKeeper(member) => member.ask(&mut told, deadline).await,
-            Questions::Etcd(member) => member.ask(&mut told, deadline).await,
-            Questions::Consul(member) => member.ask(&mut told, deadline).await,
+            Questions::Etcd(http) => etcd::ask(http, &mut told, deadline).await,
+            Questions::Consul(http) => consul::ask(http, &mut told, deadline).await,
         }
         let took = began.elapsed();
         let mut asked = told.into_asked(self.name.clone(), took);

@@ -1,8 +1,6 @@
 //! The questions to a server of Consul.
 
-use quorumeter_targets::Tls;
-use quorumeter_targets::http::{Http, HttpSetupError, SecretHeader};
-use quorumeter_targets::url::HostPort;
+use quorumeter_targets::http::Http;
 use tokio::time::Instant;
 
 use super::told::Told;
@@ -27,34 +25,22 @@ const METRICS: Question =
 const AUTOPILOT: Question =
     Question { answered: &[429], refused: &[403, 404], ..Question::get("/v1/operator/autopilot/health") };
 
-#[derive(Debug)]
-pub(super) struct Member(Http);
-
-impl Member {
-    pub(super) fn new(
-        address: &HostPort,
-        tls: Option<&Tls>,
-        secret: Option<&SecretHeader>,
-    ) -> Result<Member, HttpSetupError> {
-        Ok(Member(Http::new(address, tls, secret)?))
-    }
-
-    pub(super) async fn ask(&self, told: &mut Told<'_>, deadline: Instant) {
-        let (http, refusals) = (&self.0, told.refusals());
-        let (agent, leader, configuration, metrics) = tokio::join!(
-            refusals.put("self", SELF.ask(http, deadline)),
-            refusals.put("leader", LEADER.ask(http, deadline)),
-            refusals.put("configuration", CONFIGURATION.ask(http, deadline)),
-            refusals.put("metrics", METRICS.ask(http, deadline)),
-        );
-        told.take("self", agent, consul::agent_self);
-        told.take("leader", leader, consul::leader);
-        told.take("configuration", configuration, consul::configuration);
-        told.take("metrics", metrics, consul::metrics);
-        // The others would ask the leader.
-        if told.sample().role == Some(Role::Leader) {
-            let autopilot = refusals.put("autopilot", AUTOPILOT.ask(http, deadline)).await;
-            told.take("autopilot", autopilot, consul::autopilot);
-        }
+/// Puts them all.
+pub(super) async fn ask(http: &Http, told: &mut Told<'_>, deadline: Instant) {
+    let refusals = told.refusals();
+    let (agent, leader, configuration, metrics) = tokio::join!(
+        refusals.put("self", SELF.ask(http, deadline)),
+        refusals.put("leader", LEADER.ask(http, deadline)),
+        refusals.put("configuration", CONFIGURATION.ask(http, deadline)),
+        refusals.put("metrics", METRICS.ask(http, deadline)),
+    );
+    told.take("self", agent, consul::agent_self);
+    told.take("leader", leader, consul::leader);
+    told.take("configuration", configuration, consul::configuration);
+    told.take("metrics", metrics, consul::metrics);
+    // The others would ask the leader.
+    if told.sample().role == Some(Role::Leader) {
+        let autopilot = refusals.put("autopilot", AUTOPILOT.ask(http, deadline)).await;
+        told.take("autopilot", autopilot, consul::autopilot);
     }
 }

@@ -1,8 +1,6 @@
 //! The questions to a member of etcd.
 
-use quorumeter_targets::Tls;
-use quorumeter_targets::http::{Http, HttpSetupError, SecretHeader};
-use quorumeter_targets::url::HostPort;
+use quorumeter_targets::http::Http;
 use tokio::time::Instant;
 
 use super::told::Told;
@@ -20,27 +18,15 @@ const STATUS: Question =
 const MEMBER_LIST: Question =
     Question { json: Some(r#"{"linearizable":false}"#), path: "/v3/cluster/member/list", ..STATUS };
 
-#[derive(Debug)]
-pub(super) struct Member(Http);
-
-impl Member {
-    pub(super) fn new(
-        address: &HostPort,
-        tls: Option<&Tls>,
-        secret: Option<&SecretHeader>,
-    ) -> Result<Member, HttpSetupError> {
-        Ok(Member(Http::new(address, tls, secret)?))
-    }
-
-    pub(super) async fn ask(&self, told: &mut Told<'_>, deadline: Instant) {
-        let (http, refusals) = (&self.0, told.refusals());
-        let (status, metrics, member_list) = tokio::join!(
-            refusals.put("status", STATUS.ask(http, deadline)),
-            refusals.put("metrics", METRICS.ask(http, deadline)),
-            refusals.put("member_list", MEMBER_LIST.ask(http, deadline)),
-        );
-        told.take("status", status, etcd::status);
-        told.take("metrics", metrics, etcd::metrics);
-        told.take("member_list", member_list, etcd::member_list);
-    }
+/// Puts them all.
+pub(super) async fn ask(http: &Http, told: &mut Told<'_>, deadline: Instant) {
+    let refusals = told.refusals();
+    let (status, metrics, member_list) = tokio::join!(
+        refusals.put("status", STATUS.ask(http, deadline)),
+        refusals.put("metrics", METRICS.ask(http, deadline)),
+        refusals.put("member_list", MEMBER_LIST.ask(http, deadline)),
+    );
+    told.take("status", status, etcd::status);
+    told.take("metrics", metrics, etcd::metrics);
+    told.take("member_list", member_list, etcd::member_list);
 }
