@@ -62,9 +62,9 @@ function(config, kit)
           panel.number(
             'Leaders in one term',
             'none',
-            'Members that say to lead in one and the same term. More than one must never be.',
+            'Members that say to lead in one and the same term. More than one must never be; none does in an election, nor does a member that stands alone.',
             [panel.query('max(quorum_cluster_leaders{%s})' % cluster, 'leaders')],
-            [[null, 'orange'], [1, 'green'], [2, 'red']]
+            [[null, 'text'], [1, 'green'], [2, 'red']]
           ),
           shared.roles(members),
           shared.margin(cluster),
@@ -104,7 +104,7 @@ function(config, kit)
           panel.lines(
             'Since the last success of the canary',
             's',
-            'A saw-tooth near 0 when all is well; a slope is an outage that goes on.',
+            'A saw-tooth near 0 when all is well, by the time that asking the members takes below it; a slope is an outage that goes on.',
             [panel.query(
               'time() - max by (operation) (quorum_probe_last_ok_timestamp_seconds{%s})' % felt,
               '{{operation}}'
