@@ -1,3 +1,6 @@
+use std::fs;
+use std::path::PathBuf;
+
 use super::*;
 
 const SAMPLE: &str = include_str!("../../../deploy/quorumeter-export.toml");
