@@ -83,7 +83,7 @@ pub fn metrics(sample: &mut Sample, answer: &str) -> Result<(), ParseError> {
     sample.started_unix_s = scraped.number("process_start_time_seconds").or(sample.started_unix_s);
     for (metric, names) in NUMBERS {
         let value = names.iter().find_map(|name| scraped.number(name));
-        // A quota that is negative is none.
+        // A quota that is negative is none (etcd, `storage.NewBackendQuota`).
         if let Some(value) = value.filter(|value| *value > 0.0 || metric.name != catalog::QUOTA_BYTES.name) {
             sample.push(metric, value);
         }
